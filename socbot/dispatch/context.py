@@ -1,0 +1,120 @@
+"""One command in flight."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from socbot.dispatch.commands import Command
+from socbot.dispatch.errors import InvalidArgument
+from socbot.dispatch.messages import Identity, Message
+from socbot.dispatch.outcomes import Trace
+from socbot.dispatch.replies import Reply
+
+Send: TypeAlias = Callable[[Reply], Awaitable[None]]
+
+
+class Failure(Struct, frozen=True):
+    """That a command failed and was answered for, set by whoever captured it."""
+
+    error_id: str | None
+    error: BaseException
+
+
+class Context:
+    """One command in flight: the message, the command, its arguments, who may do what, and the trace.
+
+    :ivar confirmed: True while the action of a ``Confirm`` runs, whose question has passed the chain already
+    :ivar failure: set by a middleware that answers in place of a failure
+    """
+
+    __slots__ = (
+        "_arguments",
+        "_send",
+        "argument_text",
+        "command",
+        "confirmed",
+        "failure",
+        "identity",
+        "is_owner",
+        "message",
+        "name",
+        "prefix",
+        "progress",
+        "trace",
+    )
+
+    def __init__(
+        self,
+        message: Message,
+        command: Command,
+        trace: Trace,
+        *,
+        identity: Identity,
+        is_owner: bool = False,
+        name: str = "",
+        prefix: str = "",
+        argument_text: str = "",
+        send: Send | None = None,
+    ) -> None:
+        self.message = message
+        self.command = command
+        self.trace = trace
+        self.identity = identity
+        self.is_owner = is_owner
+        self.name = name
+        self.prefix = prefix
+        self.argument_text = argument_text
+        self.confirmed = False
+        self.failure: Failure | None = None
+        self.progress: list[Reply] = []
+        self._send = send
+        self._arguments: tuple[list[object], dict[str, object]] | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        """The owner, or an administrator of the guild in which the command is used."""
+        return self.is_owner or (self.message.guild is not None and self.message.author.is_admin)
+
+    @property
+    def arguments(self) -> tuple[list[object], dict[str, object]]:
+        """What the person typed, as positional and keyword arguments; read when first asked for.
+
+        :raises InvalidArgument: if they are not what the command takes
+        """
+        if self._arguments is None:
+            try:
+                self._arguments = self.command.signature.bind(self.argument_text, self.message)
+            except InvalidArgument as error:
+                error.usage = self.prefix + self.command.usage
+                error.example = self.prefix + self.command.example
+                raise
+        return self._arguments
+
+    async def send(self, reply: Reply | str) -> None:
+        """Show progress before the reply; a host that takes none finds it in the outcome."""
+        reply = Reply(reply) if isinstance(reply, str) else reply
+        if self._send is None:
+            self.progress.append(reply)
+        else:
+            await self._send(reply)
+
+    def __repr__(self) -> str:
+        return f"Context({self.command.name!r}, {self.trace.id})"
+
+
+Handler: TypeAlias = Callable[[Context], Awaitable[Reply | None]]
+"""The end of the chain, and any wrapped part of it."""
+
+Middleware: TypeAlias = Callable[[Context, Handler], Awaitable[Reply | None]]
+"""What can stand in the chain. ``call_next`` runs the rest of it, at most once."""
+
+
+class Confirm(Struct, frozen=True):
+    """Returned by a handler that must ask first: the question, and what runs on yes.
+
+    Nothing is left suspended: ``action`` starts when the same person says yes, in the same channel, once, in time.
+    """
+
+    question: str
+    action: Handler

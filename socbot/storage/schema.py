@@ -1,0 +1,237 @@
+"""Every table, as SQLAlchemy metadata: what the migrations build, on SQLite and on PostgreSQL.
+
+Moments are seconds since 1970 (double), ids are text, lists and maps are JSON text or msgpack bytes: the portable
+types, so that one text of SQL serves both databases. Imported by the migrations and the tests only: the systems
+write SQL, because importing SQLAlchemy costs more than all the rest of a start.
+"""
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+
+def _id() -> "Column[int]":
+    return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+def _text(name: str, *, key: bool = False, null: bool = False) -> "Column[str]":
+    return Column(name, Text, primary_key=key, nullable=null and not key)
+
+
+def _moment(name: str, *, null: bool = False) -> "Column[float]":
+    return Column(name, Double, nullable=null)
+
+
+def _count(name: str) -> "Column[int]":
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
+# -- settings -----------------------------------------------------------------------------------------
+
+settings = Table(
+    "settings",
+    metadata,
+    _text("key", key=True),
+    _text("value"),  # JSON
+    _text("set_by"),
+    _moment("set_at"),
+)
+
+# -- blacklist ----------------------------------------------------------------------------------------
+
+blacklist = Table(
+    "blacklist",
+    metadata,
+    _text("platform", key=True),
+    _text("kind", key=True),  # user, guild
+    _text("subject", key=True),
+    _text("reason"),
+    _text("added_by"),
+    _moment("added_at"),
+    _moment("expires_at", null=True),
+    _text("source"),  # manual, rate_limit, import …
+)
+blacklist_history = Table(
+    "blacklist_history",
+    metadata,
+    _id(),
+    _text("platform"),
+    _text("kind"),
+    _text("subject"),
+    _text("action"),  # added, changed, removed, expired
+    _text("done_by"),
+    _moment("at"),
+    _text("reason"),
+    _moment("expires_at", null=True),
+    _text("source"),
+)
+Index("blacklist_history_subject", blacklist_history.c.platform, blacklist_history.c.kind, blacklist_history.c.subject)
+
+# -- rate limit ---------------------------------------------------------------------------------------
+
+rate_limit_state = Table(
+    "rate_limit_state",
+    metadata,
+    _text("platform", key=True),
+    _text("subject", key=True),
+    _moment("spent_until"),  # the burst's theoretical arrival time, wall clock
+    _moment("cooldown_until"),
+)
+rate_limit_cooldowns = Table(
+    "rate_limit_cooldowns",
+    metadata,
+    _text("platform", key=True),
+    _text("subject", key=True),
+    _text("command", key=True),
+    _moment("until"),
+)
+rate_limit_violations = Table(
+    "rate_limit_violations",
+    metadata,
+    _id(),
+    _text("platform"),
+    _text("subject"),
+    _moment("at"),
+    _text("command"),
+    _text("action"),  # warn, timeout, blacklist
+    _moment("until", null=True),
+    _moment("cleared_at", null=True),
+)
+Index("rate_limit_violations_subject", rate_limit_violations.c.platform, rate_limit_violations.c.subject)
+rate_limit_exemptions = Table(
+    "rate_limit_exemptions",
+    metadata,
+    _text("platform", key=True),
+    _text("subject", key=True),
+    _moment("until", null=True),
+    _text("given_by"),
+    _moment("given_at"),
+)
+
+# -- analytics, traces --------------------------------------------------------------------------------
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("hour", BigInteger, primary_key=True),  # hours since 1970
+    _text("platform", key=True),
+    _text("guild", key=True),  # empty for a direct message
+    _text("subject", key=True),  # the user's id, or its hash
+    _text("command", key=True),
+    _text("status", key=True),
+    _text("refused_by", key=True),  # empty unless refused
+    _count("count"),
+    Column("seconds", Double, nullable=False),
+    _moment("first_at"),
+    _moment("last_at"),
+)
+Index("usage_command", usage.c.command, usage.c.hour)
+Index("usage_subject", usage.c.platform, usage.c.subject)
+traces = Table(
+    "traces",
+    metadata,
+    _text("trace_id", key=True),
+    _moment("at"),
+    _text("platform"),
+    _text("subject"),
+    _text("guild"),
+    _text("command"),
+    _text("status"),
+    Column("steps", LargeBinary, nullable=False),  # msgpack
+)
+Index("traces_at", traces.c.at)
+Index("traces_subject", traces.c.platform, traces.c.subject)
+
+# -- profiler -----------------------------------------------------------------------------------------
+
+profile = Table(
+    "profile",
+    metadata,
+    Column("hour", BigInteger, primary_key=True),
+    _text("command", key=True),
+    _text("part", key=True),  # command, handler, or a middleware's name
+    _text("status", key=True),
+    _count("count"),
+    Column("total", Double, nullable=False),  # seconds, as the next two
+    Column("least", Double, nullable=False),
+    Column("most", Double, nullable=False),
+    Column("sketch", LargeBinary, nullable=False),
+)
+slow_runs = Table(
+    "slow_runs",
+    metadata,
+    _id(),
+    _moment("at"),
+    _text("command"),
+    Column("seconds", Double, nullable=False),
+    _text("platform"),
+    _text("subject"),
+    _text("guild"),
+    _text("trace_id"),
+)
+Index("slow_runs_at", slow_runs.c.at)
+
+# -- errors -------------------------------------------------------------------------------------------
+
+error_groups = Table(
+    "error_groups",
+    metadata,
+    _text("group_id", key=True),
+    _text("type"),
+    _text("severity"),
+    _text("command"),
+    _text("template"),
+    _moment("first_at"),
+    _moment("last_at"),
+    _count("count"),
+    _text("state"),  # open, resolved
+    _moment("muted_until", null=True),
+    _text("changed_by", null=True),
+    _moment("changed_at", null=True),
+)
+errors = Table(
+    "errors",
+    metadata,
+    _text("error_id", key=True),
+    _text("group_id"),
+    _moment("at"),
+    _text("severity"),
+    _text("type"),
+    _text("message"),
+    _text("command"),
+    _text("platform"),
+    _text("subject"),
+    _text("guild"),
+    _text("channel"),
+    _text("trace_id"),
+    _text("traceback"),
+)
+Index("errors_at", errors.c.at)
+Index("errors_group", errors.c.group_id)
+
+# -- jobs ---------------------------------------------------------------------------------------------
+
+jobs = Table(
+    "jobs",
+    metadata,
+    _text("name", key=True),
+    Column("stopped", Integer, nullable=False, server_default="0"),
+    _text("schedule", null=True),  # what schedule_task set; NULL for the configured one
+    _moment("last_run", null=True),
+    _moment("last_success", null=True),
+    _count("runs"),
+    _count("failures"),
+    _count("restarts"),
+    _text("last_error"),
+)
+job_runs = Table(
+    "job_runs",
+    metadata,
+    _id(),
+    _text("job"),
+    _moment("started_at"),
+    Column("seconds", Double, nullable=False),
+    _text("outcome"),  # ok, failed, cancelled
+    _text("error"),
+)
+Index("job_runs_job", job_runs.c.job, job_runs.c.started_at)
