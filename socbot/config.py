@@ -48,7 +48,7 @@ class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BlacklistConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    tell: bool = True
+    tell: bool = False
     tell_interval: Seconds = 3600.0
     appeal: Annotated[str, Meta(max_length=200)] = "Contact the bot's owner to appeal."
     sweep_interval: Annotated[float, Meta(ge=1, le=86_400)] = 60.0

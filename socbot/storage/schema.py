@@ -65,6 +65,15 @@ blacklist_history = Table(
     _moment("expires_at", null=True),
     _text("source"),
 )
+blacklist_attempts = Table(
+    "blacklist_attempts",
+    metadata,
+    _text("platform", key=True),
+    _text("kind", key=True),
+    _text("subject", key=True),  # of the entry, not of the person, where a guild is listed
+    _count("count"),
+    _moment("last_at"),
+)
 Index("blacklist_history_subject", blacklist_history.c.platform, blacklist_history.c.kind, blacklist_history.c.subject)
 
 # -- rate limit ---------------------------------------------------------------------------------------
@@ -74,8 +83,10 @@ rate_limit_state = Table(
     metadata,
     _text("platform", key=True),
     _text("subject", key=True),
-    _moment("spent_until"),  # the burst's theoretical arrival time, wall clock
+    _moment("spent_until"),  # when all that was used of the burst has come back
     _moment("cooldown_until"),
+    _moment("silent_until"),  # until when a refusal is not answered again
+    _count("refusals"),  # since a command was last admitted
 )
 rate_limit_cooldowns = Table(
     "rate_limit_cooldowns",
@@ -98,6 +109,13 @@ rate_limit_violations = Table(
     _moment("cleared_at", null=True),
 )
 Index("rate_limit_violations_subject", rate_limit_violations.c.platform, rate_limit_violations.c.subject)
+rate_limit_refusals = Table(
+    "rate_limit_refusals",
+    metadata,
+    _text("command", key=True),
+    _count("count"),
+    _moment("last_at"),
+)
 rate_limit_exemptions = Table(
     "rate_limit_exemptions",
     metadata,
