@@ -226,6 +226,13 @@ errors = Table(
 )
 Index("errors_at", errors.c.at)
 Index("errors_group", errors.c.group_id)
+error_hours = Table(
+    "error_hours",
+    metadata,
+    Column("hour", BigInteger, primary_key=True),  # hours since 1970
+    _text("group_id", key=True),
+    _count("count"),
+)
 
 # -- jobs ---------------------------------------------------------------------------------------------
 
