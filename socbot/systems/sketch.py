@@ -1,0 +1,129 @@
+"""A quantile sketch: any number of durations in a few hundred bytes, with every percentile within half a percent.
+
+The buckets grow by a constant factor, as in DDSketch (Masson, Rim, Lee: VLDB 2019), so that two sketches of the same
+thing are merged by adding their counts, with nothing lost.
+"""
+
+import math
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+ACCURACY = 0.005
+"""The relative error of a quantile, at most."""
+
+_GROWTH = (1 + ACCURACY) / (1 - ACCURACY)
+_PER_LOG = 1 / math.log(_GROWTH)
+_LEAST, _MOST = 1e-9, 1e7  # beyond these a duration is filed under the first or the last bucket
+_FIRST, _LAST = math.ceil(math.log(_LEAST) * _PER_LOG), math.ceil(math.log(_MOST) * _PER_LOG)
+
+
+class _Packed(Struct, array_like=True):
+    total: float
+    least: float
+    most: float
+    first: int
+    counts: list[int]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Packed).decode
+
+
+class Sketch:
+    """How long something took, over any number of runs: count, total, least, most and quantiles, in seconds."""
+
+    __slots__ = ("_counts", "_first", "count", "least", "most", "total")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0.0
+        self.least = math.inf
+        self.most = 0.0
+        self._first = 0  # the bucket of the first count
+        self._counts: list[int] = []
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.count if self.count else 0.0
+
+    def add(self, seconds: Iterable[float]) -> None:
+        """Count one run for each of ``seconds``; what is below zero or no number counts as zero."""
+        values = [value if value > 0.0 else 0.0 for value in seconds]
+        if not values:
+            return
+        ceil, log = math.ceil, math.log
+        buckets = [ceil(log(value) * _PER_LOG) if _LEAST < value < _MOST else _outermost(value) for value in values]
+        first = self._first
+        if not self._counts or min(buckets) < first or max(buckets) >= first + len(self._counts):
+            self._reach(min(buckets), max(buckets))
+            first = self._first
+        counts = self._counts
+        for bucket in buckets:
+            counts[bucket - first] += 1
+        self._sum_up(len(values), sum(values), min(values), max(values))
+
+    def merge(self, other: "Sketch") -> None:
+        """Count the runs of ``other`` too."""
+        if not other.count:
+            return
+        self._reach(other._first, other._first + len(other._counts) - 1)
+        counts = self._counts
+        for position, count in enumerate(other._counts, other._first - self._first):
+            if count:
+                counts[position] += count
+        self._sum_up(other.count, other.total, other.least, other.most)
+
+    def quantile(self, share: float) -> float:
+        """The least duration that ``share`` (0 to 1) of the runs did not exceed, within half a percent or 1 ns.
+
+        0 where nothing was counted.
+        """
+        rank, seen = max(1, math.ceil(share * self.count)), 0
+        for bucket, count in enumerate(self._counts, self._first):
+            seen += count
+            if seen >= rank:
+                middle = 2 * _GROWTH**bucket / (_GROWTH + 1)
+                return min(max(middle, self.least), self.most)
+        return self.most
+
+    def to_bytes(self) -> bytes:
+        return _encode(_Packed(self.total, self.least, self.most, self._first, self._counts))
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> "Sketch":
+        """:raises ValueError: if ``packed`` was not made by ``to_bytes``"""
+        try:
+            found = _decode(packed)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"not a sketch: {error}") from None
+        if found.first < _FIRST or found.first + len(found.counts) - 1 > _LAST:
+            raise ValueError("not a sketch: its buckets lie outside the range")
+        sketch = cls()
+        sketch.total, sketch.least, sketch.most = found.total, found.least, found.most
+        sketch._first, sketch._counts = found.first, found.counts
+        sketch.count = sum(found.counts)
+        return sketch
+
+    def _reach(self, first: int, last: int) -> None:
+        """Have a count for each bucket from ``first`` to ``last``."""
+        if not self._counts:
+            self._first, self._counts = first, [0] * (last - first + 1)
+            return
+        if first < self._first:
+            self._counts[:0] = [0] * (self._first - first)
+            self._first = first
+        missing = last - self._first + 1 - len(self._counts)
+        if missing > 0:
+            self._counts += [0] * missing
+
+    def _sum_up(self, count: int, total: float, least: float, most: float) -> None:
+        self.count += count
+        self.total += total
+        self.least = min(self.least, least)
+        self.most = max(self.most, most)
+
+
+def _outermost(value: float) -> int:
+    return _FIRST if value <= _LEAST else _LAST
