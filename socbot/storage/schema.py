@@ -242,6 +242,7 @@ jobs = Table(
     _text("name", key=True),
     Column("stopped", Integer, nullable=False, server_default="0"),
     _text("schedule", null=True),  # what schedule_task set; NULL for the configured one
+    _moment("settled", null=True),  # no run that was due up to here is owed any more
     _moment("last_run", null=True),
     _moment("last_success", null=True),
     _count("runs"),
