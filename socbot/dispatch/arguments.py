@@ -295,11 +295,12 @@ def compile_signature(handler: Callable[..., Any], context_type: type | None = N
         made = _parameter(parameter, annotation, optional)
         if made is not None:
             parameters.append(made)
-        elif isinstance(annotation, type):
+        elif isinstance(annotation, type) and not parameters:
             injected[parameter.name] = annotation
         else:
             raise TypeError(
-                f"{_where(handler)}: parameter {parameter.name!r} has a type that chat cannot fill: {annotation}"
+                f"{_where(handler)}: parameter {parameter.name!r} is a {annotation}, which chat cannot fill; "
+                "if it is a system, it goes before the arguments"
             )
     greedy = [parameter for parameter in parameters if parameter.kind in ("rest", "many")]
     words = [parameter for parameter in parameters if parameter.kind not in ("flag", "attachment")]

@@ -19,7 +19,7 @@ class Concurrency(Struct, frozen=True):
     per: Literal["user", "guild", "global"] = "global"
 
 
-class Command(Struct, frozen=True, eq=False):
+class Command(Struct, frozen=True, eq=False):  # a command is itself: compared and hashed by identity
     """A command: everything that is known of it comes from its handler's signature and docstring.
 
     :param group: the system it belongs to, for help and for slash command groups
@@ -73,6 +73,7 @@ def command(
     concurrency: Concurrency | None = None,
     private: bool = False,
     sensitive: bool = False,
+    metered: bool = True,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Command]:
     """Make a command of an async function ``(ctx, …) -> Reply | str | None``.
 
@@ -91,7 +92,7 @@ def command(
         description, _, rest = (handler.__doc__ or "").strip().partition("\n")
         return Command(
             name, handler, compile_signature(handler), description, rest.strip(), permission, tuple(aliases),
-            group, cooldown, timeout, concurrency, private, sensitive,
+            group, cooldown, timeout, concurrency, private, sensitive, metered,
         )  # fmt: skip
 
     return make

@@ -1,9 +1,9 @@
 """One command in flight."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from socbot.dispatch.commands import Command
 from socbot.dispatch.errors import InvalidArgument
@@ -26,21 +26,35 @@ class Context:
 
     :ivar confirmed: True while the action of a ``Confirm`` runs, whose question has passed the chain already
     :ivar failure: set by a middleware that answers in place of a failure
+    :ivar enter: the outermost part of the chain that the command began on
+    :ivar action: what runs instead of the handler: the action of a ``Confirm``
+    :ivar error: kept by the chain: what ended the command, whatever was answered in its place
+    :ivar reply: kept by the chain: what the innermost part that has ended answered
+    :ivar refused_by: kept by the chain: who refused
+    :ivar faults: kept by the chain: what middleware broke, by name
+    :ivar expired: set when the deadline has passed
     """
 
     __slots__ = (
         "_arguments",
         "_send",
+        "action",
         "argument_text",
         "command",
         "confirmed",
+        "enter",
+        "error",
+        "expired",
         "failure",
+        "faults",
         "identity",
         "is_owner",
         "message",
         "name",
         "prefix",
         "progress",
+        "refused_by",
+        "reply",
         "trace",
     )
 
@@ -49,6 +63,7 @@ class Context:
         message: Message,
         command: Command,
         trace: Trace,
+        enter: "Handler",
         *,
         identity: Identity,
         is_owner: bool = False,
@@ -60,13 +75,20 @@ class Context:
         self.message = message
         self.command = command
         self.trace = trace
+        self.enter = enter
         self.identity = identity
         self.is_owner = is_owner
         self.name = name
         self.prefix = prefix
         self.argument_text = argument_text
+        self.action: Handler | None = None
         self.confirmed = False
         self.failure: Failure | None = None
+        self.error: BaseException | None = None
+        self.reply: Reply | UnsetType | None = UNSET
+        self.refused_by: str | None = None
+        self.faults: list[tuple[str, BaseException]] = []
+        self.expired = False
         self.progress: list[Reply] = []
         self._send = send
         self._arguments: tuple[list[object], dict[str, object]] | None = None
@@ -103,10 +125,10 @@ class Context:
         return f"Context({self.command.name!r}, {self.trace.id})"
 
 
-Handler: TypeAlias = Callable[[Context], Awaitable[Reply | None]]
+Handler: TypeAlias = Callable[[Context], Coroutine[Any, Any, Reply | None]]
 """The end of the chain, and any wrapped part of it."""
 
-Middleware: TypeAlias = Callable[[Context, Handler], Awaitable[Reply | None]]
+Middleware: TypeAlias = Callable[[Context, Handler], Coroutine[Any, Any, Reply | None]]
 """What can stand in the chain. ``call_next`` runs the rest of it, at most once."""
 
 

@@ -167,6 +167,7 @@ class Outcome(Struct, frozen=True):
     :param error_id: under which the failure was captured, if it was
     :param error: what failed, for observers; never shown to the person
     :param seconds: the whole dispatch
+    :param faults: middleware that broke, by name, with what they raised
     :param progress: what ``ctx.send`` was given where the host takes no progress
     """
 
@@ -181,6 +182,7 @@ class Outcome(Struct, frozen=True):
     trace: Trace | None = None
     seconds: float = 0.0
     progress: tuple[Reply, ...] = ()
+    faults: tuple[tuple[str, BaseException], ...] = ()
 
     @property
     def identity(self) -> Identity:

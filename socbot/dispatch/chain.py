@@ -1,0 +1,262 @@
+"""The chain: middleware composed once around a handler, and the rules that hold whatever a middleware does.
+
+- ``call_next`` runs the rest at most once, and never after the middleware has returned.
+- A **guard** that breaks fails closed: the command is refused. An **observer** that breaks fails open: the command
+  goes on as if the observer were not there. Both are named in the trace.
+- A middleware may answer in place of a refusal or a failure, but cannot make it not have happened.
+- In **shadow** mode a middleware decides and is overruled: what it would have done is traced.
+"""
+
+import inspect
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from msgspec import UNSET, Struct
+
+from socbot.dispatch.context import Context, Handler, Middleware
+from socbot.dispatch.deadlines import passes_through
+from socbot.dispatch.errors import GuardFailed, MiddlewareFault, Refused, UserError
+from socbot.dispatch.outcomes import Kind, Mode, Stage
+from socbot.dispatch.replies import Reply
+
+
+class Placement(Struct, frozen=True):
+    """What a middleware is, and what an order may break: declared by its class, read by the order check.
+
+    :param may_refuse: it refuses commands
+    :param sees_refusals: what it does is about refused commands too, so guards belong inside it
+    :param before: names of middleware that should come later, each with the reason
+    :param after: names of middleware that should come earlier, each with the reason
+    """
+
+    kind: Kind = "guard"
+    may_refuse: bool = False
+    sees_refusals: bool = False
+    before: dict[str, str] = {}
+    after: dict[str, str] = {}
+
+
+class Layer(Struct, frozen=True):
+    """A middleware in its place."""
+
+    name: str
+    middleware: Middleware
+    placement: Placement = Placement()
+    mode: Mode = "enforce"
+
+
+class Chain:
+    """One generation of the composed chain. Immutable: a new configuration makes a new one beside it."""
+
+    __slots__ = ("generation", "layers", "run", "stages")
+
+    def __init__(self, layers: Sequence[Layer], handler: Handler, clock: Callable[[], float], generation: int) -> None:
+        """:raises ValueError: if two layers have one name"""
+        names = [layer.name for layer in layers]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"middleware {name!r} stands in the chain twice")
+        self.layers = tuple(layers)
+        self.generation = generation
+        active = [layer for layer in layers if layer.mode != "off"]
+        self.stages = tuple(Stage(layer.name, layer.placement.kind, layer.mode) for layer in active)
+        self.run = compose(active, handler, clock)
+
+
+def compose(layers: Sequence[Layer], handler: Handler, clock: Callable[[], float]) -> Handler:
+    """Wrap ``handler``; the first layer listed is the outermost."""
+    for position in range(len(layers) - 1, -1, -1):
+        handler = _wrap(layers[position], position, handler, clock)
+    return handler
+
+
+class _Passage:
+    """The ``call_next`` of one layer for one command: a door that opens once."""
+
+    __slots__ = ("_inner", "_layer", "closed", "rest")
+
+    def __init__(self, inner: Handler, layer: str) -> None:
+        self._inner = inner
+        self._layer = layer
+        self.closed = False
+        self.rest: Coroutine[Any, Any, Reply | None] | None = None
+
+    def __call__(self, ctx: Context) -> Coroutine[Any, Any, Reply | None]:
+        if self.closed:
+            raise MiddlewareFault(self._layer, "called call_next after it had returned")
+        if self.rest is not None:
+            raise MiddlewareFault(self._layer, "called call_next twice")
+        self.rest = self._inner(ctx)
+        return self.rest
+
+
+def _wrap(layer: Layer, position: int, inner: Handler, clock: Callable[[], float]) -> Handler:
+    middleware, name = layer.middleware, layer.name
+    settle = _shadow if layer.mode == "shadow" else _SETTLE[layer.placement.kind]
+    enforced = layer.mode == "enforce"
+    entered, left, inner_left = 2 * position, 2 * position + 1, 2 * position + 3
+
+    async def run(ctx: Context) -> Reply | None:
+        times = ctx.trace.times
+        passage = _Passage(inner, name)
+        error: BaseException | None = None
+        reply: Reply | None = None
+        times[entered] = clock()
+        try:
+            reply = await middleware(ctx, passage)
+        except BaseException as raised:
+            if passes_through(raised):
+                times[left] = clock()
+                raise
+            error = raised
+        passage.closed = True
+        times[left] = clock()
+        if error is None and enforced and times[inner_left] and (reply is ctx.reply or type(reply) is Reply):
+            ctx.reply = reply  # the usual way: it passed the command on, and answers
+            return reply
+        try:
+            return await settle(_Ended(layer, position, inner, passage, reply, error), ctx)
+        finally:
+            times[left] = clock()
+
+    return run
+
+
+class _Ended(Struct):
+    """How a middleware ended that did anything but pass the command on and answer."""
+
+    layer: Layer
+    position: int
+    inner: Handler
+    passage: _Passage
+    reply: Reply | None
+    error: BaseException | None
+
+    def fault(self, ctx: Context) -> BaseException | None:
+        """What it did that no middleware may."""
+        name = self.layer.name
+        if self.error is not None:
+            return None if isinstance(self.error, UserError) else self.error
+        if self.reply is not None:
+            if isinstance(self.reply, Reply):
+                return None
+            return MiddlewareFault(name, f"returned {type(self.reply).__name__}, not a Reply or None")
+        if self.passage.rest is None:
+            return MiddlewareFault(name, "neither called call_next nor answered")
+        if self.cut_off(ctx):
+            return MiddlewareFault(name, "ended the rest of the chain and answered nothing")
+        return None
+
+    def from_inside(self, ctx: Context) -> BaseException | None:
+        """Its error, if that is the one which came from inside."""
+        if self.error is None or ctx.error is None or self.passage.rest is None:
+            return None
+        if self.error is ctx.error:
+            return ctx.error
+        if isinstance(self.error, BaseExceptionGroup) and self.error.subgroup(lambda error: error is ctx.error):
+            return ctx.error
+        return None
+
+    def rest_ended(self, ctx: Context) -> bool:
+        return self.passage.rest is not None and ctx.trace.times[2 * self.position + 3] != 0.0
+
+    def cut_off(self, ctx: Context) -> bool:
+        """Whether it ended what it wraps before that had come to an end, as a timeout does."""
+        return self.rest_ended(ctx) and ctx.error is None and ctx.reply is UNSET
+
+    async def overrule(self, ctx: Context) -> Reply | None:
+        """Go on as if the layer were not there: run the rest if it has not run, else keep how that ended."""
+        if self.passage.rest is None:
+            return await self.inner(ctx)
+        if not self.rest_ended(ctx):
+            if inspect.getcoroutinestate(self.passage.rest) == inspect.CORO_CREATED:
+                return await self.passage.rest  # it asked for the rest and forgot to await it
+            raise _failing(ctx, MiddlewareFault(self.layer.name, "left the rest of the chain running"))
+        if ctx.error is not None:
+            raise ctx.error
+        return None if ctx.reply is UNSET else ctx.reply
+
+
+async def _guard(ended: _Ended, ctx: Context) -> Reply | None:
+    """A guard decides; if it broke, the answer is no."""
+    inside = ended.from_inside(ctx)
+    if inside is not None:
+        raise inside
+    fault = ended.fault(ctx)
+    if fault is None:
+        return _decided(ended, ctx)
+    _blame(ended, ctx, fault)
+    if ended.cut_off(ctx):
+        raise _failing(ctx, fault)  # what it wraps had begun: that is no refusal
+    ctx.refused_by = ended.layer.name
+    raise _failing(ctx, GuardFailed(ended.layer.name, fault))
+
+
+async def _observer(ended: _Ended, ctx: Context) -> Reply | None:
+    """An observer that broke is as if it were not there."""
+    inside = ended.from_inside(ctx)
+    if inside is not None:
+        raise inside
+    fault = ended.fault(ctx)
+    if fault is not None:
+        _blame(ended, ctx, fault)
+        if ended.cut_off(ctx):
+            raise _failing(ctx, fault)
+        return await ended.overrule(ctx)
+    if ended.reply is None and ended.error is None:
+        return await ended.overrule(ctx)  # it forgot to return the reply
+    return _decided(ended, ctx)
+
+
+async def _shadow(ended: _Ended, ctx: Context) -> Reply | None:
+    """Whatever it decided is told and overruled."""
+    if ended.from_inside(ctx) is None:
+        fault = ended.fault(ctx)
+        if isinstance(ended.error, UserError):
+            reason = ended.error.reason if isinstance(ended.error, Refused) else str(ended.error)
+            ctx.trace.judge(ended.position, "would refuse")
+            ctx.trace.note(ended.layer.name, f"would have refused: {reason}")
+        elif fault is not None:
+            _blame(ended, ctx, fault)
+            if ended.cut_off(ctx):
+                raise _failing(ctx, fault)
+        elif ended.passage.rest is None:
+            ctx.trace.note(ended.layer.name, "would have answered")
+    return await ended.overrule(ctx)
+
+
+def _decided(ended: _Ended, ctx: Context) -> Reply | None:
+    """What a sound middleware decided: a refusal, an answer of its own, or a changed reply."""
+    if ended.error is None:
+        if ended.passage.rest is None:
+            ctx.trace.judge(ended.position, "answered")
+        elif not ended.rest_ended(ctx):
+            _blame(ended, ctx, MiddlewareFault(ended.layer.name, "did not wait for call_next"))
+        ctx.reply = ended.reply
+        return ended.reply
+    ctx.trace.judge(ended.position, "refused")
+    ctx.refused_by = ended.layer.name
+    raise _failing(ctx, ended.error)
+
+
+def _blame(ended: _Ended, ctx: Context, fault: BaseException) -> None:
+    """Name the layer in the trace, and drop a rest of the chain that it asked for and never began."""
+    ctx.trace.judge(ended.position, "failed")
+    ctx.trace.blame(ended.position, f"{type(fault).__name__}: {fault}")
+    ctx.faults.append((ended.layer.name, fault))
+    rest = ended.passage.rest
+    begun = rest is None or inspect.getcoroutinestate(rest) != inspect.CORO_CREATED
+    if rest is not None and not begun and ended.layer.placement.kind == "guard":
+        rest.close()
+
+
+def _failing(ctx: Context, error: BaseException) -> BaseException:
+    """``error``, remembered as what ended the command."""
+    ctx.error = error
+    return error
+
+
+_SETTLE: dict[Kind, Callable[[_Ended, Context], Coroutine[Any, Any, Reply | None]]] = {
+    "guard": _guard,
+    "observer": _observer,
+}

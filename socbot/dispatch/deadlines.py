@@ -1,0 +1,166 @@
+"""Every command ends: by itself, by its deadline, or by being closed.
+
+On asyncio a command that never suspends costs nothing here. One that does gets a timer; when it rings the command is
+cancelled, and has a grace to clean up. If it swallows that and goes on, its coroutine is cancelled again wherever it
+waits and at last closed: its ``finally`` blocks run, and it is never resumed.
+
+On trio the same deadline is a cancel scope. Trio gives no way to take a coroutine out of its task, so a command that
+goes on swallowing its cancellation is reported when it ends; until then it holds the task that awaits it.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import anyio
+
+from socbot.dispatch.context import Context
+from socbot.dispatch.errors import CommandTimeout
+
+T = TypeVar("T")
+
+GRACE = 1.0
+"""Seconds that a cancelled command has to clean up."""
+
+_PERSISTENCE = 100
+"""How often a command that swallows its cancellation is cancelled before it is closed."""
+
+_undead: list[Coroutine[Any, Any, Any]] = []
+"""Coroutines that swallowed even their closing; kept, so that collecting them does not raise somewhere else."""
+
+
+def passes_through(error: BaseException) -> bool:
+    """Whether ``error`` is nobody's fault and must go on: this task's cancellation, Ctrl-C, a coroutine's closing.
+
+    A CancelledError that somebody raised though nothing cancelled the task is an error like any other.
+    """
+    if isinstance(error, Exception):
+        return False
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+        return True
+    return not on_asyncio() and isinstance(error, anyio.get_cancelled_exc_class())
+
+
+def on_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+class Deadline(Generic[T]):
+    """Await it to run ``coroutine`` for at most ``seconds`` on asyncio.
+
+    :raises CommandTimeout: if it had to be closed
+    """
+
+    __slots__ = ("_cancels", "_coroutine", "_ctx", "_seconds", "_task", "_timer", "_waiting")
+
+    def __init__(
+        self, ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float, waiting: "set[Waiting]"
+    ) -> None:
+        self._ctx = ctx
+        self._coroutine = coroutine
+        self._seconds = seconds
+        self._waiting = waiting
+        self._cancels = 0
+        self._task: asyncio.Task[Any]
+        self._timer: asyncio.TimerHandle
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        try:
+            pending = self._coroutine.send(None)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        return (yield from self._watched(pending))
+
+    def expire(self) -> None:
+        """Cancel the command now, and again, for good, once its grace is over."""
+        self._ctx.expired = True
+        self._cancels += 1
+        self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(GRACE, self.expire)
+        self._task.cancel()
+
+    def _watched(self, pending: Any) -> Generator[Any, Any, T]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self.expire)
+        self._waiting.add(self)
+        cancelling = task.cancelling()
+        try:
+            while True:
+                try:
+                    value = yield pending
+                except GeneratorExit:
+                    self._coroutine.close()
+                    raise
+                except BaseException as error:
+                    pending = self._throw(error)
+                else:
+                    pending = self._coroutine.send(value)
+        except StopIteration as done:
+            result: T = done.value
+        finally:
+            self._timer.cancel()
+            self._waiting.discard(self)
+            for _ in range(self._cancels):
+                task.uncancel()
+        if task.cancelling() > cancelling:
+            # The command swallowed the cancellation of whoever awaits it.
+            raise asyncio.CancelledError
+        return result
+
+    def _throw(self, error: BaseException) -> Any:
+        if self._cancels < 2:
+            return self._coroutine.throw(error)
+        where = self._ctx.trace.innermost
+        for _ in range(_PERSISTENCE):
+            try:
+                self._coroutine.throw(asyncio.CancelledError())
+            except asyncio.CancelledError:
+                break
+        else:
+            try:
+                self._coroutine.close()
+            except RuntimeError:
+                _undead.append(self._coroutine)
+        raise CommandTimeout(self._seconds, where, abandoned=True)
+
+
+class _Scope:
+    """The same on trio, as far as trio lets it be done."""
+
+    def __init__(self, ctx: Context, seconds: float) -> None:
+        self._ctx = ctx
+        self.scope = anyio.CancelScope(deadline=anyio.current_time() + seconds)
+
+    def expire(self) -> None:
+        self._ctx.expired = True
+        self.scope.cancel()
+
+
+Waiting: TypeAlias = Deadline[Any] | _Scope
+
+
+async def within(ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float, waiting: set[Waiting]) -> T:
+    """Run ``coroutine`` for at most ``seconds``; while it waits, ``waiting`` holds what can end it early.
+
+    :raises CommandTimeout: if it did not end in time
+    """
+    if on_asyncio():
+        return await Deadline(ctx, coroutine, seconds, waiting)
+    scoped = _Scope(ctx, seconds)
+    waiting.add(scoped)
+    try:
+        with scoped.scope:
+            return await coroutine
+    finally:
+        waiting.discard(scoped)
+    raise CommandTimeout(seconds, ctx.trace.innermost)

@@ -1,0 +1,536 @@
+"""The dispatcher: a message in, exactly one outcome out. Knows no platform, no database, no config file."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from random import Random, SystemRandom
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+import anyio
+from anyio.abc import TaskGroup
+
+from socbot.dispatch.arguments import MAX_LENGTH
+from socbot.dispatch.chain import Chain, Layer
+from socbot.dispatch.clock import Clock, SystemClock
+from socbot.dispatch.commands import Command, Permission, Registry, command
+from socbot.dispatch.confirmations import Confirmations, Pending
+from socbot.dispatch.context import Confirm, Context, Send
+from socbot.dispatch.deadlines import Waiting, passes_through, within
+from socbot.dispatch.errors import (
+    Busy,
+    CommandTimeout,
+    InvalidArgument,
+    NotPermitted,
+    OnCooldown,
+    Refused,
+    UnknownCommand,
+    UserError,
+)
+from socbot.dispatch.messages import Identity, Message
+from socbot.dispatch.outcomes import Outcome, Status, Trace
+from socbot.dispatch.replies import Reply
+
+Observer: TypeAlias = Callable[[Outcome], None]
+Done: TypeAlias = Callable[[Outcome], Awaitable[None]]
+
+OWNER_RESERVE = 16
+"""Runs beyond the bound that are kept for the owner, who must be able to stop a flood."""
+
+_REMEMBERED = 8_192
+"""Message ids remembered, twice over, so that an event which is delivered twice runs once."""
+
+_TOLD = 60.0
+"""Seconds until the same person is told again, in the same channel, that a command is unknown."""
+
+_log = logging.getLogger("socbot.dispatch")
+
+
+class Dispatcher:
+    """Runs commands through the chain.
+
+    Use it as it is (``await dispatcher.dispatch(message)``), or as an async context manager, which gives ``submit``
+    and ``drain``.
+
+    :param owners: who may use owner commands, as (platform, immutable id); nobody, if there is none
+    :param prefixes: what a command begins with; the first one is shown in answers
+    :param systems: what handlers may ask for by annotation
+    :param timeout: seconds a command may take, unless it says otherwise
+    :param max_running: commands under way at once; beyond that a command is refused, never queued
+    """
+
+    def __init__(
+        self,
+        commands: Iterable[Command] = (),
+        *,
+        chain: Sequence[Layer] = (),
+        owners: Iterable[Identity] = (),
+        prefixes: Sequence[str] = ("!",),
+        systems: Iterable[object] = (),
+        timeout: float = 30.0,
+        max_running: int = 256,
+        clock: Clock | None = None,
+        random: Random | None = None,
+    ) -> None:
+        if not prefixes or not all(prefixes):
+            raise ValueError(f"prefixes: {prefixes!r} must be one or more non-empty strings")
+        self.registry = Registry()
+        self.owners = frozenset(owners)
+        self.prefixes = tuple(prefixes)
+        self.timeout = timeout
+        self.max_running = max_running
+        self.running = 0
+        self.closed: Reply | None = None
+        self.maintenance: Reply | None = None
+        self._clock: Clock = clock or SystemClock()
+        self._now = self._clock.monotonic
+        random = random or SystemRandom()
+        self._confirmations = Confirmations(self._now, random)
+        self._trace_prefix = "".join(random.choice("23456789ABCDEFGHJKMNPQRSTVWXYZ") for _ in range(5))
+        self._traces = 0
+        self._systems: dict[type, object] = {}
+        self._injected: dict[Command, tuple[object, ...]] = {}
+        self._observers: list[Observer] = []
+        self._recent: set[tuple[str, str]] = set()
+        self._previous: set[tuple[str, str]] = set()
+        self._told: dict[tuple[Identity, str], float] = {}
+        self._told_busy = 0.0
+        self._cooldowns: dict[tuple[str, Identity], float] = {}
+        self._slots: dict[tuple[str, object], int] = {}
+        self._waiting: set[Waiting] = set()
+        self._tasks: TaskGroup | None = None
+        self._unknown = command("unknown", permission="public", metered=False)(self._answer_unknown)
+        self._too_long = command("too_long", permission="public", metered=False)(_answer_too_long)
+        for system in systems:
+            self.provide(system)
+        for each in commands:
+            self.add(each)
+        self._chain = Chain(chain, self._handle, self._now, 1)
+
+    # -- arranging it ---------------------------------------------------------------------------------
+
+    def provide(self, *systems: object) -> None:
+        """Make systems available to handlers, by their type and the types they are subclasses of."""
+        for system in systems:
+            for base in type(system).__mro__[:-1]:
+                self._systems.setdefault(base, system)
+
+    def add(self, *commands: Command) -> None:
+        """Register commands.
+
+        :raises ValueError: if a name is taken
+        :raises TypeError: if a handler asks for a system that was not provided
+        """
+        for each in commands:
+            missing = [name for name, kind in each.signature.injected.items() if kind not in self._systems]
+            if missing:
+                wanted = each.signature.injected[missing[0]].__name__
+                raise TypeError(
+                    f"command {each.name!r}: parameter {missing[0]!r} needs a {wanted}, which was not provided; "
+                    f"pass it with provide(…) or Dispatcher(systems=[…]), or annotate it with an argument type"
+                )
+            self.registry.add(each)
+            self._injected[each] = tuple(self._systems[kind] for kind in each.signature.injected.values())
+
+    def command(
+        self, name: str, *, permission: Permission = "owner", **options: Any
+    ) -> Callable[[Callable[..., Awaitable[Any]]], Command]:
+        """Register the decorated function; the same as ``add(command(name, …)(function))``."""
+
+        def make(handler: Callable[..., Awaitable[Any]]) -> Command:
+            made = command(name, permission=permission, **options)(handler)
+            self.add(made)
+            return made
+
+        return make
+
+    @property
+    def chain(self) -> Chain:
+        return self._chain
+
+    def use(self, chain: Sequence[Layer]) -> Chain:
+        """Make ``chain`` the next generation; what is under way ends on the one it began on.
+
+        :raises ValueError: if two layers have one name; then nothing changes
+        """
+        new = Chain(chain, self._handle, self._now, self._chain.generation + 1)
+        self._chain = new
+        return new
+
+    def observe(self, observer: Observer) -> None:
+        """Have ``observer`` called with each outcome, at once and on the loop: it must not block."""
+        self._observers.append(observer)
+
+    # -- running commands -----------------------------------------------------------------------------
+
+    async def dispatch(self, message: Message, *, send: Send | None = None) -> Outcome:
+        """Run one message to its end.
+
+        :param send: where ``ctx.send`` shows progress; without it that is found in the outcome
+        """
+        admitted = self._admit(message, send)
+        return admitted if isinstance(admitted, Outcome) else await self._run(admitted)
+
+    def submit(self, message: Message, done: Done | None = None, *, send: Send | None = None) -> Outcome | None:
+        """Run one message without waiting for it.
+
+        Returns None when it was taken: ``done`` gets its outcome. Returns the outcome at once, without calling
+        ``done``, when there was nothing to run: no command, or refused at the door.
+
+        :raises RuntimeError: outside of ``async with dispatcher``
+        """
+        if self._tasks is None:
+            raise RuntimeError("submit() needs a running dispatcher: use it inside `async with dispatcher:`")
+        admitted = self._admit(message, send)
+        if isinstance(admitted, Outcome):
+            return admitted
+        self._tasks.start_soon(self._run_and_tell, admitted, done)
+        return None
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing new, let what is under way end; cancel and answer what is left after ``seconds``."""
+        if self.closed is None:
+            self.closed = Reply("The bot is shutting down.", tone="warn")
+        end = self._now() + seconds
+        while self.running and self._now() < end:
+            await self._clock.sleep(0.02)
+        for waiting in tuple(self._waiting):
+            waiting.expire()
+        while self._waiting:
+            await self._clock.sleep(0.02)
+
+    async def __aenter__(self) -> Self:
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        assert self._tasks is not None
+        try:
+            return await self._tasks.__aexit__(kind, error, traceback)
+        finally:
+            self._tasks = None
+
+    # -- from a message to a command ------------------------------------------------------------------
+
+    def _admit(self, message: Message, send: Send | None) -> Context | Outcome:
+        """Everything that is decided without waiting: is it a command, whose, and is there room for it."""
+        author = message.author
+        if author.is_bot or message.edited:
+            return Outcome("ignored", message)
+        text = message.text
+        for prefix in self.prefixes:
+            if text.startswith(prefix):
+                break
+        else:
+            if message.answer is None and not (self._confirmations and text[:8].lower() == "confirm "):
+                return Outcome("ignored", message)
+            prefix = ""
+        if message.id is not None and self._seen((message.platform, message.id)):
+            return Outcome("ignored", message, reason="delivered twice")
+        identity = (message.platform, author.id)
+        is_owner = identity in self.owners and message.stable_ids
+        if len(text) > MAX_LENGTH:
+            if not self._may_tell((identity, message.channel)):
+                return self._tell(Outcome("invalid", message, reason="message"))
+            return self._context(message, self._too_long, identity, is_owner, "", "", send)
+        if not prefix:
+            return self._answered(message, identity, is_owner, send)
+        found, name, rest = self.registry.find(text[len(prefix) :])
+        if found is None:
+            if not name[:1].isalnum():
+                return Outcome("ignored", message)
+            if not self._may_tell((identity, message.channel)):
+                return self._tell(Outcome("unknown", message))
+            found, rest = self._unknown, name
+        if self.closed is not None or not self._has_room(is_owner):
+            return self._turned_away(message, found)
+        return self._context(message, found, identity, is_owner, name, rest, send)
+
+    def _has_room(self, is_owner: bool) -> bool:
+        return self.running < self.max_running + (OWNER_RESERVE if is_owner else 0)
+
+    def _context(
+        self, message: Message, found: Command, identity: Identity, is_owner: bool, name: str, rest: str,
+        send: Send | None,
+    ) -> Context:  # fmt: skip
+        self.running += 1
+        self._traces += 1
+        chain = self._chain
+        trace = Trace(chain.stages, chain.generation, self._trace_prefix, self._traces, self._clock.time())
+        return Context(
+            message,
+            found,
+            trace,
+            chain.run,
+            identity=identity,
+            is_owner=is_owner,
+            name=name,
+            prefix=self.prefixes[0],
+            argument_text=rest,
+            send=send,
+        )
+
+    def _answered(self, message: Message, identity: Identity, is_owner: bool, send: Send | None) -> Context | Outcome:
+        """The yes or no to a question that was asked."""
+        answer = message.answer
+        try:
+            pending: Pending | None
+            if answer is not None:
+                pending = self._confirmations.answer(message, identity, answer.token)
+            else:
+                pending = self._confirmations.typed(message, identity, message.text[8:])
+        except Refused as error:
+            return self._tell(
+                Outcome("refused", message, None, error.told, refused_by="confirmation", reason=error.reason)
+            )
+        if pending is None:
+            return Outcome("ignored", message)
+        if answer is not None and not answer.yes:
+            return self._tell(
+                Outcome("ok", message, pending.command.name, Reply("Nothing was done."), reason="declined")
+            )
+        if self.closed is not None:
+            return self._turned_away(message, pending.command)
+        ctx = self._context(
+            message, pending.command, identity, is_owner, pending.command.name, pending.argument_text, send
+        )
+        ctx.action = pending.action
+        ctx.confirmed = True
+        return ctx
+
+    def _seen(self, key: tuple[str, str]) -> bool:
+        if key in self._recent or key in self._previous:
+            return True
+        self._recent.add(key)
+        if len(self._recent) >= _REMEMBERED:
+            self._previous, self._recent = self._recent, set()
+        return False
+
+    def _may_tell(self, key: tuple[Identity, str]) -> bool:
+        now = self._now()
+        if now < self._told.get(key, 0.0):
+            return False
+        if len(self._told) >= 10_000:
+            self._told.clear()
+        self._told[key] = now + _TOLD
+        return True
+
+    def _turned_away(self, message: Message, found: Command) -> Outcome:
+        name = found.name if found is not self._unknown else None
+        if self.closed is not None:
+            return self._tell(
+                Outcome("refused", message, name, self.closed, refused_by="admission", reason="shutting down")
+            )
+        now = self._now()
+        told = now >= self._told_busy  # a flood is not answered with a flood
+        if told:
+            self._told_busy = now + 1.0
+        return self._tell(
+            Outcome("refused", message, name, Busy("bot", told).told, refused_by="admission", reason="busy")
+        )
+
+    # -- running a command ----------------------------------------------------------------------------
+
+    async def _run_and_tell(self, ctx: Context, done: Done | None) -> None:
+        outcome = await self._run(ctx)
+        if done is not None:
+            try:
+                await done(outcome)
+            except Exception:  # the host's callback: what it breaks must not end the dispatcher's task group
+                _log.exception("the callback of %s failed", ctx)
+
+    async def _run(self, ctx: Context) -> Outcome:
+        started = self._now()
+        seconds = ctx.command.timeout or self.timeout
+        reply: Reply | None = None
+        try:
+            reply = await within(ctx, ctx.enter(ctx), seconds, self._waiting)
+        except UserError as error:
+            ctx.error = error
+            reply = error.reply()
+        except BaseException as error:
+            if passes_through(error) and not ctx.expired:
+                ctx.error = error
+                self._finish(ctx, None, started)
+                raise
+            if not isinstance(error, Exception):
+                error = CommandTimeout(seconds, ctx.trace.innermost)
+            ctx.error = error
+            reply = _failed(error)
+        return self._finish(ctx, reply, started)
+
+    def _finish(self, ctx: Context, reply: Reply | None, started: float) -> Outcome:
+        self.running -= 1
+        error, failure = ctx.error, ctx.failure
+        status: Status = "ok"
+        reason = None
+        if failure is not None:
+            status, reason, error = "failed", type(failure.error).__name__, failure.error
+        elif error is not None:
+            status, reason = _status(error)
+            if status in ("invalid", "unknown"):
+                ctx.refused_by = None
+        outcome = Outcome(
+            status,
+            ctx.message,
+            None if ctx.command in (self._unknown, self._too_long) else ctx.command.name,
+            reply,
+            ctx.refused_by if status == "refused" else None,
+            reason,
+            None if failure is None else failure.error_id,
+            error,
+            ctx.trace,
+            self._now() - started,
+            tuple(ctx.progress),
+            tuple(ctx.faults),
+        )
+        return self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> Outcome:
+        for observer in self._observers:
+            try:
+                observer(outcome)
+            except Exception:  # an observer is not part of the command: the others still have to be told
+                _log.exception("observer %r failed", observer)
+        return outcome
+
+    async def _handle(self, ctx: Context) -> Reply | None:
+        """The end of the chain: may they, with these arguments, now? Then the handler."""
+        times = ctx.trace.times
+        try:
+            systems = self._injected.get(ctx.command)
+            self._permit(ctx)
+            arguments, flags = ([], {}) if systems is None else ctx.arguments
+            limited = ctx.command.concurrency is not None or ctx.command.cooldown
+            release = self._claim(ctx) if limited and not ctx.confirmed else None
+            times[-2] = self._now()
+            try:
+                if ctx.action is not None:
+                    result: object = await ctx.action(ctx)
+                elif systems is None:  # the dispatcher's own answer to what is no command
+                    result = await ctx.command.handler(ctx)
+                else:
+                    result = await ctx.command.handler(ctx, *systems, *arguments, **flags)
+            finally:
+                if release is not None:
+                    release()
+            ctx.reply = reply = self._as_reply(ctx, result)
+            times[-1] = self._now()
+            return reply
+        except BaseException as error:
+            times[-1] = self._now()
+            raised = self._judge(ctx, error)
+            if raised is error:
+                raise
+            raise raised from error
+
+    def _judge(self, ctx: Context, error: BaseException) -> BaseException:
+        """What ended the handler, as the chain is to see it."""
+        if passes_through(error):
+            if not ctx.expired:
+                return error
+            error = CommandTimeout(ctx.command.timeout or self.timeout, "handler")
+        elif not isinstance(error, Exception):
+            error = RuntimeError(f"the handler raised {type(error).__name__}, which is not an Exception")
+        elif isinstance(error, Refused):
+            ctx.refused_by = _DISPATCHERS_OWN.get(type(error), "handler")
+        ctx.error = error
+        return error
+
+    def _permit(self, ctx: Context) -> None:
+        needed = ctx.command.permission
+        if ctx.is_owner:
+            return
+        if self.maintenance is not None:
+            raise Maintenance(self.maintenance)
+        if needed == "owner":
+            raise NotPermitted("the owner")
+        if needed == "admin" and not (ctx.is_admin and ctx.message.stable_ids):
+            raise NotPermitted("an administrator of this guild")
+
+    def _claim(self, ctx: Context) -> Callable[[], None] | None:
+        """Take what the command's own limits allow; the result gives it back."""
+        found, now = ctx.command, self._now()
+        if found.cooldown:
+            key = (found.name, ctx.identity)
+            until = self._cooldowns.get(key, 0.0)
+            if now < until:
+                raise OnCooldown(until - now)
+            if len(self._cooldowns) >= 10_000:
+                self._cooldowns = {key: until for key, until in self._cooldowns.items() if until > now}
+            self._cooldowns[key] = now + found.cooldown
+        if found.concurrency is None:
+            return None
+        scopes = {"user": ctx.identity, "guild": (ctx.message.platform, ctx.message.guild), "global": None}
+        slot = (found.name, scopes[found.concurrency.per])
+        if self._slots.get(slot, 0) >= found.concurrency.limit:
+            raise Busy("bot" if found.concurrency.per == "global" else found.concurrency.per)
+        self._slots[slot] = self._slots.get(slot, 0) + 1
+
+        def release() -> None:
+            self._slots[slot] -= 1
+            if not self._slots[slot]:
+                del self._slots[slot]
+
+        return release
+
+    async def _answer_unknown(self, ctx: Context) -> Reply:
+        near = self.registry.nearest(ctx.argument_text)
+        raise UnknownCommand(ctx.argument_text, tuple(ctx.prefix + name for name in near))
+
+    def _as_reply(self, ctx: Context, result: object) -> Reply | None:
+        if result is None or isinstance(result, Reply):
+            return _private(result) if ctx.command.private and result is not None else result
+        if isinstance(result, str):
+            return Reply(result, private=ctx.command.private)
+        if isinstance(result, Confirm):
+            return self._confirmations.ask(ctx, result)
+        kind = type(result).__name__
+        raise TypeError(f"the handler of {ctx.command.name!r} returned {kind}; a Reply, str, Confirm or None is due")
+
+
+class Maintenance(Refused):
+    """The bot is being worked on; only its owner may use it."""
+
+    def __init__(self, told: Reply) -> None:
+        super().__init__("maintenance", told)
+
+
+_DISPATCHERS_OWN: dict[type[Refused], str] = {
+    NotPermitted: "permission",
+    OnCooldown: "cooldown",
+    Busy: "concurrency",
+    Maintenance: "maintenance",
+}
+
+
+async def _answer_too_long(ctx: Context) -> Reply:
+    raise InvalidArgument("message", "", f"at most {MAX_LENGTH} characters")
+
+
+def _status(error: BaseException) -> tuple[Status, str]:
+    if isinstance(error, Refused):
+        return "refused", error.reason
+    if isinstance(error, UnknownCommand):
+        return "unknown", error.name
+    if isinstance(error, InvalidArgument):
+        return "invalid", error.argument
+    if isinstance(error, UserError):
+        return "invalid", str(error)
+    return "failed", type(error).__name__
+
+
+def _failed(error: Exception) -> Reply:
+    if isinstance(error, CommandTimeout):
+        return Reply.error(f"That took longer than {error.seconds:g} s and was ended.")
+    return Reply.error("That failed.")
+
+
+def _private(reply: Reply) -> Reply:
+    if reply.private:
+        return reply
+    return Reply(
+        reply.text, reply.title, reply.fields, reply.items, reply.tone, reply.files, reply.chart, True, reply.question
+    )
