@@ -1,0 +1,137 @@
+"""The one relational store: SQLite by default, PostgreSQL by changing ``storage.url``."""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from socbot.config import StorageConfig
+from socbot.dispatch.clock import Clock
+from socbot.storage.connection import Connection, Dialect
+from socbot.storage.errors import (
+    StatementError,
+    StoreBusy,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+    StoreTooNew,
+)
+from socbot.storage.lane import Lane
+from socbot.storage.migrations import RELEASED, Revisions
+
+__all__ = [
+    "Connection",
+    "Database",
+    "StatementError",
+    "StoreBusy",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFull",
+    "StoreLocked",
+    "StoreReadOnly",
+    "StoreTooNew",
+]
+
+T = TypeVar("T")
+
+
+class Database:
+    """Transactions off the event loop: on one thread those that write, on another those that only read.
+
+    Work is a function of a ``Connection``. It runs on that thread, so it must not touch what the event loop
+    owns, and it must not wait for anything else.
+    """
+
+    def __init__(self, dialect: Dialect, writer: Lane, reader: Lane) -> None:
+        self.dialect = dialect
+        self._writer = writer
+        self._reader = reader
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, config: StorageConfig, clock: Clock, revisions: Revisions = RELEASED
+    ) -> AsyncIterator["Database"]:
+        """Open the store that ``config.url`` names, making it if there is none, bringing it up to date if it is old.
+
+        :raises StoreError: the subclass says what is wrong
+        """
+        opener = _OPENERS.get(re.split(r"[:+]", config.url, maxsplit=1)[0])
+        if opener is None:
+            raise StoreError("storage.url must begin with sqlite:/// or postgresql://")
+        async with opener(config, clock, revisions) as database:
+            yield database
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction of its own and return what it returns, once that is on the disk.
+
+        What ``work`` raises is raised here, and nothing that it did is kept. If the caller is cancelled, work that
+        has begun is finished and committed all the same, and work that has not is dropped.
+
+        :raises StoreError: if the transaction failed; nothing was kept, unless the text says otherwise
+        """
+        return await self._writer.run(work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, which only reads, on one moment's state of the store: the newest committed.
+
+        :raises StoreReadOnly: if ``work`` tries to write
+        """
+        return await self._reader.run(work)
+
+    @property
+    def waiting(self) -> int:
+        """How many writes have not begun."""
+        return self._writer.waiting
+
+    @property
+    def wal_reset_bug(self) -> bool:
+        """Whether this SQLite can damage the store if another program writes to it beside the bot."""
+        from socbot.storage.sqlite import has_wal_reset_bug
+
+        return self.dialect == "sqlite" and has_wal_reset_bug(sqlite3.sqlite_version_info[:3])
+
+
+@asynccontextmanager
+async def _sqlite(config: StorageConfig, clock: Clock, revisions: Revisions) -> AsyncIterator[Database]:
+    from socbot.storage.sqlite import SqliteSession
+    from socbot.storage.sqlite_file import SqliteFile
+
+    patience = config.busy_timeout
+    file = SqliteFile(config.url.removeprefix("sqlite:///"))
+    writer = Lane("database", lambda: file.open(patience, revisions), clock, patience)
+    reader = Lane("database-reader", lambda: SqliteSession(file.path, read_only=True), clock, patience)
+    try:
+        await writer.run(lambda connection: None)
+        yield Database("sqlite", writer, reader)
+    finally:
+        # In this order: the last to close tidies up, and that must be the one that may write.
+        await reader.close()
+        await writer.close()
+        file.release()
+
+
+@asynccontextmanager
+async def _postgresql(config: StorageConfig, clock: Clock, revisions: Revisions) -> AsyncIterator[Database]:
+    try:
+        from socbot.storage.postgresql import PostgresSession, brought_up_to_date
+    except ImportError:
+        raise StoreError("PostgreSQL needs its driver: pip install 'socbot[postgresql]'") from None
+
+    patience = config.busy_timeout
+    writer = Lane(
+        "database", lambda: brought_up_to_date(PostgresSession(config.url, patience), revisions), clock, patience
+    )
+    reader = Lane("database-reader", lambda: PostgresSession(config.url, patience, read_only=True), clock, patience)
+    try:
+        await writer.run(lambda connection: None)
+        yield Database("postgresql", writer, reader)
+    finally:
+        await reader.close()
+        await writer.close()
+
+
+_OPENERS = {"sqlite": _sqlite, "postgresql": _postgresql, "postgres": _postgresql}

@@ -1,0 +1,43 @@
+"""The ways in which the store can fail, one class for each that somebody handles differently."""
+
+
+class StoreError(Exception):
+    """The store could not do what was asked. Nothing of the work was kept, unless the text says otherwise."""
+
+
+class StatementError(StoreError):
+    """The SQL or its values are wrong, or a row breaks a constraint: trying again would not help."""
+
+
+class StoreBusy(StoreError):
+    """Somebody else held the database for longer than ``storage.busy_timeout``; trying again may help."""
+
+
+class StoreDamaged(StoreError):
+    """The file is not a sound socbot store. It was left as it is: restore a backup."""
+
+
+class StoreReadOnly(StoreError):
+    """The database, or what it was asked through, may be read but not written."""
+
+
+class StoreFull(StoreError):
+    """No room is left on the disk."""
+
+
+class StoreLocked(StoreError):
+    """Another process owns the store; ``pid`` if it is known."""
+
+    def __init__(self, text: str, pid: int | None = None) -> None:
+        self.pid = pid
+        super().__init__(text)
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a newer socbot, ``revision`` being one that this one does not know."""
+
+    def __init__(self, revision: str) -> None:
+        self.revision = revision
+        super().__init__(
+            f"the store is at revision {revision!r}, which is newer than this socbot: install the newer one"
+        )

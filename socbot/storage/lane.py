@@ -1,0 +1,203 @@
+"""The bridge between the event loop and a database: one thread that owns one session."""
+
+import threading
+from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar, cast
+
+import anyio
+from anyio.lowlevel import current_token
+
+from socbot.dispatch.clock import Clock
+from socbot.storage.connection import Connection, Session
+from socbot.storage.errors import StoreBusy, StoreError
+
+T = TypeVar("T")
+
+GROUP = 64
+"""The most works that share a transaction, and so one wait for the disk."""
+
+
+class _Ticket(Generic[T]):
+    """One work that somebody waits for."""
+
+    __slots__ = ("abandoned", "deadline", "done", "error", "post", "result", "work")
+
+    def __init__(self, work: Callable[[Connection], T], deadline: float) -> None:
+        self.work = work
+        self.deadline = deadline
+        self.abandoned = False
+        self.done = anyio.Event()
+        self.post = _poster()
+        self.error: BaseException | None = None
+        self.result: T
+
+
+class Lane:
+    """Runs works one after the other on a thread of its own, each in a transaction.
+
+    Works that queue up behind one another share a transaction, each within a savepoint: one that fails takes
+    nothing of the others with it, and all are answered after the one commit.
+
+    :param connect: makes the session, on the thread, when the first work needs it or after it was lost
+    :param patience: seconds that a work may wait for a lock that another process holds
+    """
+
+    def __init__(self, name: str, connect: Callable[[], Session], clock: Clock, patience: float) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._patience = patience
+        self._session: Session | None = None
+        self._tickets: SimpleQueue[_Ticket[Any] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._closed = False
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many works have not begun."""
+        return self._tickets.qsize()
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Return what ``work`` returns, after the commit; raise what it raises, after the rollback.
+
+        If the caller is cancelled, work that has begun is finished and committed; work that has not is dropped.
+
+        :raises StoreError: if the transaction could not be begun or committed
+        """
+        if self._closed:
+            raise StoreError("the database is closed")
+        ticket = _Ticket(work, self._clock.monotonic() + self._patience)
+        self._tickets.put(ticket)
+        try:
+            await ticket.done.wait()
+        finally:
+            ticket.abandoned = True
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.result
+
+    async def close(self) -> None:
+        """Finish what is queued, then close the session on its thread."""
+        if self._closed:
+            return
+        self._closed = True
+        self._tickets.put(None)
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._thread.join)
+
+    # -- on the thread ------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        more = True
+        while more:
+            group, more = self._next_group()
+            if group:
+                self._run(group)
+        if self._session is not None:
+            self._session.close()
+
+    def _next_group(self) -> tuple[list[_Ticket[Any]], bool]:
+        """Everything that waits, up to ``GROUP``; False with it once the lane is closed."""
+        group: list[_Ticket[Any]] = []
+        ticket = self._tickets.get()
+        while ticket is not None:
+            if not ticket.abandoned:
+                group.append(ticket)
+            if len(group) == GROUP:
+                return group, True
+            try:
+                ticket = self._tickets.get_nowait()
+            except Empty:
+                return group, True
+        return group, False
+
+    def _run(self, group: list[_Ticket[Any]]) -> None:
+        """Run ``group`` as one transaction, and answer every ticket in it."""
+        pending = group
+        try:
+            session, pending = self._begin(group)
+            self._work(session, pending)
+        # The boundary between two threads: whatever goes wrong here belongs to those who wait over there, and there
+        # is no cancellation on this side.
+        except BaseException as error:
+            if self._session is not None:
+                self._session.rollback()
+            for ticket in pending:
+                ticket.error = ticket.error or error
+        _answer(group)
+
+    def _begin(self, group: list[_Ticket[Any]]) -> tuple[Session, list[_Ticket[Any]]]:
+        """Begin as soon as the database is free; also return those whose patience has not ended before.
+
+        :raises StoreBusy: if nobody's patience was enough
+        """
+        pending = sorted(group, key=lambda ticket: ticket.deadline)
+        while True:
+            now = self._clock.monotonic()
+            try:
+                return self._begun(max(0.0, pending[0].deadline - now)), pending
+            except StoreBusy as error:
+                now = self._clock.monotonic()
+                rest = [ticket for ticket in pending[1:] if ticket.deadline > now]
+                if not rest:
+                    raise
+                late, pending = pending[: -len(rest)], rest
+                for ticket in late:
+                    ticket.error = error
+                _answer(late)
+
+    def _begun(self, patience: float) -> Session:
+        """The session, in a transaction; a new one if the old was lost, since nothing has been done on it yet."""
+        if self._session is not None and not self._session.broken:
+            try:
+                self._session.begin(patience)
+                return self._session
+            except StoreError:
+                if not self._session.broken:
+                    raise
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        self._session = self._connect()
+        self._session.begin(patience)
+        return self._session
+
+    def _work(self, session: Session, pending: list[_Ticket[Any]]) -> None:
+        if len(pending) == 1:
+            pending[0].result = pending[0].work(session)
+        else:
+            for ticket in pending:
+                _work_within_savepoint(session, ticket)
+        session.commit()
+
+
+def _work_within_savepoint(session: Session, ticket: _Ticket[Any]) -> None:
+    """Keep or undo one work of a group.
+
+    :raises StoreError: if the failure ended the whole transaction
+    """
+    session.execute("SAVEPOINT one")
+    try:
+        ticket.result = ticket.work(session)
+    # As in ``_run``: the failure belongs to the one who waits for this work.
+    except BaseException as error:
+        ticket.error = error
+        session.execute("ROLLBACK TO SAVEPOINT one")
+    session.execute("RELEASE SAVEPOINT one")
+
+
+def _poster() -> Callable[[Callable[[], object]], object]:
+    """How another thread calls into the event loop that is running here, without waiting for it."""
+    loop = cast(Any, current_token().native_token)
+    post = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
+    return cast(Callable[[Callable[[], object]], object], post)
+
+
+def _answer(tickets: Iterable[_Ticket[Any]]) -> None:
+    """Wake those who wait."""
+    for ticket in tickets:
+        try:
+            ticket.post(ticket.done.set)
+        except RuntimeError:  # the loop has ended, and who waited on it with it
+            continue

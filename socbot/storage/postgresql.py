@@ -1,0 +1,198 @@
+"""PostgreSQL: one session on it, over psycopg."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Final, Literal
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+from psycopg.adapt import Buffer, Dumper, Loader
+from psycopg.types.numeric import IntDumper
+
+from socbot.storage.connection import NOTHING, Row, Values
+from socbot.storage.errors import (
+    StatementError,
+    StoreBusy,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+)
+from socbot.storage.migrations import Revisions, standing, upgrade
+
+_TOKENS: Final = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|::|:([A-Za-z_]\w*)|%")
+_BUSY: Final = ("55P03", "57014", "40001", "40P01")  # lock or statement timeout, serialization, deadlock
+_WRONG: Final = ("22", "23", "42", "0A", "21")  # values, constraints, syntax, unsupported
+
+
+class PostgresSession:
+    """One connection to a PostgreSQL server, on the thread that made it.
+
+    :param patience: seconds; the bound on connecting, on waiting for a lock and on any one statement
+    """
+
+    dialect: Literal["postgresql"] = "postgresql"
+
+    def __init__(self, url: str, patience: float, *, read_only: bool = False) -> None:
+        self._url = url
+        self._begin_with = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if read_only else "BEGIN"
+        limit = max(1, int(patience * 1000))
+        with self._errors():
+            self.connection = psycopg.connect(
+                libpq_url(url),
+                autocommit=True,  # transactions are begun and ended in plain SQL
+                connect_timeout=max(2, round(patience)),
+                options=f"-c statement_timeout={limit} -c lock_timeout={limit} -c TimeZone=UTC",
+            )
+        adapters = self.connection.adapters
+        adapters.register_dumper(str, _TextDumper)
+        adapters.register_dumper(bool, _BoolDumper)
+        adapters.register_loader("numeric", _NumberLoader)
+        # An acknowledged change is on the disk, whatever the server's default.
+        self.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+
+    @property
+    def broken(self) -> bool:
+        return self.connection.closed
+
+    def execute(self, sql: str, values: Values = NOTHING, /) -> list[Row]:
+        cursor = self._run(sql, values)
+        return cursor.fetchall() if cursor.description else []
+
+    def change(self, sql: str, values: Values = NOTHING, /) -> int:
+        return max(0, self._run(sql, values).rowcount)
+
+    def execute_many(self, sql: str, rows: Sequence[Values], /) -> None:
+        if rows:
+            with self._errors():
+                self.connection.cursor().executemany(_translated_sql(sql), rows)
+
+    def begin(self, patience: float) -> None:
+        self.execute(self._begin_with)
+
+    def commit(self) -> None:
+        if self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+            raise StoreError("a statement failed within the transaction; nothing of it was kept")
+        try:
+            self.execute("COMMIT")
+        except StoreError as error:
+            if self.broken:
+                raise StoreError(
+                    f"the connection was lost during the commit: the change may or may not be kept ({error})"
+                ) from error
+            raise
+
+    def rollback(self) -> None:
+        if self.connection.closed:
+            return
+        try:
+            self.connection.execute("ROLLBACK")
+        except psycopg.Error:  # the connection is lost, and the server rolls back by itself
+            self.connection.close()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def upgrade(self, revisions: Revisions) -> None:
+        """Bring the store to the newest revision, on another connection, because SQLAlchemy must rule its own."""
+        from sqlalchemy import create_engine
+        from sqlalchemy.exc import DBAPIError
+        from sqlalchemy.pool import NullPool
+
+        _, _, rest = self._url.partition("://")
+        engine = create_engine(f"postgresql+psycopg://{rest}", poolclass=NullPool)
+        try:
+            upgrade(engine, revisions)
+        except DBAPIError as error:
+            raise StoreError(_without_password(f"the store could not be upgraded ({error.orig})", self._url)) from None
+
+    def _run(self, sql: str, values: Values) -> psycopg.Cursor[Row]:
+        with self._errors():
+            return self.connection.execute(_translated_sql(sql), values)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise what the driver raises as a ``StoreError``, without the URL, which may hold a password."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise _translated_error(error, self._url) from None
+
+
+def brought_up_to_date(session: PostgresSession, revisions: Revisions) -> PostgresSession:
+    """``session``, on a store at the newest revision; closed if that cannot be had."""
+    try:
+        if standing(session, revisions) != revisions.head:
+            session.upgrade(revisions)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def libpq_url(url: str) -> str:
+    """``url`` as the driver wants it: SQLAlchemy's ``postgresql+psycopg://`` is taken too."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme.partition('+')[0]}://{rest}"
+
+
+@lru_cache(maxsize=512)
+def _translated_sql(sql: str) -> bytes:
+    """``:name`` as the driver's ``%(name)s``, outside of quotes; everything else as it is."""
+
+    def token(match: re.Match[str]) -> str:
+        return f"%({match[1]})s" if match[1] else match[0].replace("%", "%%")
+
+    return _TOKENS.sub(token, sql).encode()
+
+
+def _translated_error(error: psycopg.Error, url: str) -> StoreError:
+    state = error.sqlstate or ""
+    text = _without_password(str(error).strip(), url)
+    if state in _BUSY:
+        return StoreBusy(f"the database did not answer in time ({text})")
+    if state in ("53100", "53200"):
+        return StoreFull(f"the database server has no room left ({text})")
+    if state == "25006":
+        return StoreReadOnly(f"the database cannot be written ({text})")
+    if state in ("XX001", "XX002"):
+        return StoreDamaged(f"the database is damaged ({text}): restore a backup")
+    if state[:2] in _WRONG or (not state and not isinstance(error, psycopg.OperationalError)):
+        return StatementError(text)
+    return StoreError(f"the database failed ({text})")
+
+
+def _without_password(text: str, url: str) -> str:
+    text = text.replace(libpq_url(url), "storage.url").replace(url, "storage.url")
+    password = urlsplit(url).password
+    for secret in {password, unquote(password)} if password else ():
+        text = text.replace(secret, "…")
+    return text
+
+
+class _TextDumper(Dumper):
+    """Text without what PostgreSQL cannot hold: NUL, and half of a surrogate pair."""
+
+    oid = psycopg.adapters.types["text"].oid
+
+    def dump(self, obj: str) -> bytes:
+        return obj.encode("utf-8", "replace").replace(b"\0", b"\xef\xbf\xbd")
+
+
+class _BoolDumper(IntDumper):
+    """Truth as 0 and 1, which is what the tables hold on both databases."""
+
+    def dump(self, obj: Any) -> bytes:
+        return b"1" if obj else b"0"
+
+
+class _NumberLoader(Loader):
+    """Sums of whole numbers as whole numbers, and others as floats, as SQLite returns them."""
+
+    def load(self, data: Buffer) -> int | float:
+        text = bytes(data).decode()
+        return int(text) if text.lstrip("-").isdecimal() else float(text)

@@ -1,0 +1,27 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from socbot.config import StorageConfig
+from tests.postgresql import Server, running_server
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> StorageConfig:
+    """A store with nothing in it, on each database."""
+    if request.param == "sqlite":
+        return StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db")
+    server: Server = request.getfixturevalue("server")
+    return StorageConfig(url=server.new_database())
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> StorageConfig:
+    return StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db")
