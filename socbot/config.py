@@ -1,20 +1,23 @@
 """The structs behind config.yaml, and the one reader.
 
-Every number has its unit in its key's comment in config.yaml; a duration may be written ``5m`` or as seconds.
+Every number has its unit in its key's comment in config.yaml; a length of time may be written ``5m`` or in seconds.
 """
 
-from typing import Annotated, Any, Literal, TypeAlias
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
+import msgspec
 from msgspec import Meta, Struct, field
+
+from socbot.documents import ConfigError, parse_yaml
 
 Mode: TypeAlias = Literal["enforce", "shadow", "off"]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=315_360_000)]
 """A length of time; config.yaml and the ``…_config`` commands also take ``90s``, ``5m``, ``24h``, ``7d``."""
-
-
-class ConfigError(Exception):
-    """config.yaml cannot be used; the text says line, path and what was expected."""
 
 
 class BotConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,3 +152,264 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     errors: ErrorsConfig = ErrorsConfig()
     jobs: JobsConfig = JobsConfig()
     logs: LogsConfig = LogsConfig()
+
+
+# -- reading it ---------------------------------------------------------------------------------------
+
+MAX_BYTES = 256 * 1024
+
+Origins: TypeAlias = dict[str, str]
+"""Where each key that is not at its default was set: ``config.yaml line 12``, ``SOCBOT_BOT__NAME``."""
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PATH = re.compile(r" - at `(?:key in )?\$\.?(.*?)`$")
+_LENGTH_OF_TIME = re.compile(r"(?:\d{1,9}(?:ms|[smhdw]))+", re.ASCII | re.IGNORECASE)
+
+
+class Loaded(Struct, frozen=True):
+    """A configuration with where its values come from."""
+
+    config: Config
+    origins: Origins = {}
+    path: Path | None = None
+
+
+def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """Read config.yaml, then the environment over it. Without a path, the defaults and the environment.
+
+    :raises ConfigError: naming file, line, key, and what was expected
+    """
+    tree: dict[str, Any] = {}
+    lines: dict[str, int] = {}
+    name = path.name if path else "config"
+    if path is not None:
+        tree, lines = _parse(path, environ)
+    origins = {key: f"{name} line {line}" for key, line in lines.items()}
+    _overlay(tree, origins, environ)
+    return Loaded(decode(tree, lambda key: _place(name, key, lines, origins)), origins, path)
+
+
+def decode(tree: dict[str, Any], place: "Any" = str) -> Config:
+    """Make a configuration of plain values.
+
+    :param place: tells where a key was set, for the error
+    :raises ConfigError: if a key is unknown, or a value is not what its key takes
+    """
+    entries = tree.get("middleware")
+    if isinstance(entries, list):
+        tree = tree | {"middleware": [{"use": entry} if isinstance(entry, str) else entry for entry in entries]}
+    try:
+        config = msgspec.convert(_lengths_of_time(tree, Config), Config)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        found = _PATH.search(text)
+        key = found[1] if found else ""
+        raise ConfigError(f"{place(key)}: {key or 'the file'}: {_explained(text, key)}") from None
+    _check_values(config, place)
+    return config
+
+
+def _check_values(config: Config, place: Any) -> None:
+    import zoneinfo
+
+    try:
+        zoneinfo.ZoneInfo(config.bot.time_zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(
+            f"{place('bot.time_zone')}: bot.time_zone: {config.bot.time_zone!r} is not a time zone; "
+            "write one like Europe/Berlin or UTC"
+        ) from None
+    for position, step in enumerate(config.rate_limit.ladder):
+        if step.action == "timeout" and step.duration is None:
+            key = f"rate_limit.ladder[{position}]"
+            raise ConfigError(f"{place(key)}: {key}: a timeout needs a duration, such as 5m")
+    if any(character.isspace() for character in config.bot.prefix):
+        raise ConfigError(f"{place('bot.prefix')}: bot.prefix: {config.bot.prefix!r} must not contain spaces")
+
+
+def _explained(text: str, key: str) -> str:
+    text = _PATH.sub("", text)
+    unknown = re.search(r"unknown field `(.*?)`", text)
+    if not unknown:
+        return text
+    section: Any = Config
+    for part in filter(None, re.split(r"[.\[]", key)):
+        section = _field_type(section, part)
+    import difflib
+
+    names = list(_fields(section))
+    near = difflib.get_close_matches(unknown[1], names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}"
+    return f"unknown key {unknown[1]!r}; {hint}"
+
+
+def _place(name: str, key: str, lines: Mapping[str, int], origins: Origins) -> str:
+    if key in origins:
+        return origins[key]
+    while key and key not in lines:
+        key = key[:-1].rpartition(".")[0] if not key.endswith("]") else key.rpartition("[")[0]
+    return f"{name} line {lines[key]}" if key else name
+
+
+def _parse(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, int]]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(f"{path.name}: {len(raw)} bytes is too large; at most {MAX_BYTES} are read")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path.name}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    tree, lines = parse_yaml(text, path.name)
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path.name} line 1: sections such as `bot:` were expected, not {type(tree).__name__}")
+    return _substituted(tree, path, environ, lines), lines
+
+
+def _substituted(value: Any, path: Path, environ: Mapping[str, str], lines: Mapping[str, int], key: str = "") -> Any:
+    """Put in ``${NAME}`` from the environment, and ``<key>_file`` from the file that it names."""
+    if isinstance(value, str):
+
+        def put(match: re.Match[str]) -> str:
+            if match[1] not in environ:
+                raise ConfigError(
+                    f"{path.name} line {lines.get(key, 1)}: {key}: the environment variable {match[1]} is not set"
+                )
+            return environ[match[1]]
+
+        return _VARIABLE.sub(put, value)
+    if isinstance(value, list):
+        return [_substituted(item, path, environ, lines, f"{key}[{i}]") for i, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    made: dict[str, Any] = {}
+    for name, item in value.items():
+        inner = f"{key}.{name}" if key else name
+        item = _substituted(item, path, environ, lines, inner)
+        if name.endswith("_file") and isinstance(item, str) and key:
+            made[name.removesuffix("_file")] = _secret_from(path.parent / item, path, lines.get(inner, 1), inner)
+        else:
+            made[name] = item
+    return made
+
+
+def _secret_from(file: Path, path: Path, line: int, key: str) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"{path.name} line {line}: {key}: {file} cannot be read: {reason}") from None
+
+
+def _overlay(tree: dict[str, Any], origins: Origins, environ: Mapping[str, str]) -> None:
+    """Put ``SOCBOT_<SECTION>__<KEY>`` and the older bot's variables over the file's values."""
+    for name, value in sorted(environ.items()):
+        section, separator, key = name.removeprefix("SOCBOT_").lower().partition("__")
+        if not name.startswith("SOCBOT_") or not separator:
+            continue
+        kind = _field_type(_field_type(Config, section), key)
+        if kind is None:
+            raise ConfigError(f"{name}: there is no key {section}.{key}")
+        target = tree.setdefault(section, {})
+        if isinstance(target, dict):
+            target[key] = parse_value(value, kind, name)
+            origins[f"{section}.{key}"] = name
+    owner = environ.get("BOT_OWNER_ID", "").strip()
+    if owner and owner != "0":
+        if not owner.isascii() or not owner.isdigit():
+            raise ConfigError("BOT_OWNER_ID: a Discord user id was expected, digits only")
+        bot = tree.setdefault("bot", {})
+        if isinstance(bot, dict) and isinstance(bot.setdefault("owners", []), list):
+            bot["owners"] = [*bot["owners"], f"discord:{owner}"]
+            origins["bot.owners"] = "BOT_OWNER_ID"
+
+
+# -- values as people write them ----------------------------------------------------------------------
+
+
+def parse_value(text: str, kind: Any, key: str) -> Any:
+    """Read what somebody typed for a key of type ``kind``: plain text, a number, on/off, or JSON.
+
+    :raises ConfigError: if it cannot be that
+    """
+    base = _base(kind)
+    if base is str:
+        return text
+    if base is bool:
+        if text.lower() in ("on", "true", "yes", "1", "off", "false", "no", "0"):
+            return text.lower() in ("on", "true", "yes", "1")
+        raise ConfigError(f"{key}: {text!r} is neither on nor off")
+    if base is float and _LENGTH_OF_TIME.fullmatch(text):
+        return text
+    if get_origin(base) is Literal:
+        return text
+    value, _ = parse_yaml(text, key)
+    return value
+
+
+def _lengths_of_time(value: Any, kind: Any) -> Any:
+    """Turn ``5m`` into 300.0 wherever a number of seconds is expected."""
+    base = _base(kind)
+    if isinstance(value, str) and base is float and _LENGTH_OF_TIME.fullmatch(value):
+        return seconds_of(value)
+    if isinstance(value, dict):
+        if isinstance(base, type) and issubclass(base, Struct):
+            return {key: _lengths_of_time(item, _field_type(base, key)) for key, item in value.items()}
+        if get_origin(base) is dict:
+            return {key: _lengths_of_time(item, get_args(base)[1]) for key, item in value.items()}
+    if isinstance(value, list) and get_origin(base) is tuple:
+        return [_lengths_of_time(item, get_args(base)[0]) for item in value]
+    return value
+
+
+def seconds_of(text: str) -> float:
+    """The seconds in ``1h30m``; the text has to be one."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+    return sum(int(n) * units[unit.lower()] for n, unit in re.findall(r"(\d+)(ms|[smhdw])", text, re.IGNORECASE))
+
+
+def _base(kind: Any) -> Any:
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    if type(None) in get_args(kind) and len(parts) == 1:
+        return _base(parts[0])
+    return kind
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    base = _base(kind)
+    if not (isinstance(base, type) and issubclass(base, Struct)):
+        return {}
+    return {each.encode_name: each.type for each in msgspec.structs.fields(base)}
+
+
+def _field_type(kind: Any, name: str) -> Any:
+    base = _base(kind)
+    if get_origin(base) is dict:
+        return get_args(base)[1]
+    if get_origin(base) is tuple:
+        return get_args(base)[0]
+    return _fields(base).get(name)
+
+
+def key_type(key: str) -> Any:
+    """The type of a dotted key such as ``rate_limit.burst``; None if there is no such key."""
+    kind: Any = Config
+    for part in key.split("."):
+        kind = _field_type(kind, part)
+        if kind is None:
+            return None
+    return kind
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of config.yaml, for editors."""
+    made = msgspec.json.schema(Config)
+    entry = made["$defs"]["Config"]["properties"]["middleware"]
+    entry["items"] = {"anyOf": [{"type": "string"}, entry["items"]]}
+    return made

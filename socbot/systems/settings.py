@@ -1,0 +1,262 @@
+"""Settings: config.yaml below, what the owner changed at run time above it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from socbot.config import Config, Loaded, decode, key_type, load, parse_value
+from socbot.dispatch.clock import Clock
+from socbot.documents import ConfigError
+from socbot.storage.connection import Connection
+from socbot.storage.database import Database
+
+Commit: TypeAlias = Callable[[], None]
+Prepare: TypeAlias = Callable[[Config], Commit]
+"""Gets a configuration before it is in force, raises ConfigError if it cannot be, and returns what puts it in force."""
+
+EDITABLE = ("analytics", "errors", "profiler", "rate_limit", "blacklist", "jobs")
+"""Sections that can be changed at run time; the others need config.yaml."""
+
+
+class Override(Struct, frozen=True):
+    """A value that was set at run time."""
+
+    value: Any
+    set_by: str
+    set_at: float
+
+
+class Setting(Struct, frozen=True):
+    """One key as it stands: its value, and where that comes from."""
+
+    key: str
+    value: Any
+    origin: str
+    override: Override | None = None
+
+
+class Settings:
+    """The effective configuration. Those who depend on it take part: all of them accept a change, or none sees it."""
+
+    def __init__(self, database: Database, clock: Clock, loaded: Loaded) -> None:
+        self._database, self._clock, self._loaded = database, clock, loaded
+        self._overrides: dict[str, Override] = {}
+        self._participants: list[Prepare] = []
+        self.config = loaded.config
+        self.problems: tuple[str, ...] = ()
+
+    async def load(self) -> None:
+        """Read what was set at run time; what config.yaml no longer allows is left out, and named in ``problems``.
+
+        :raises StoreError: if the store cannot be read
+        """
+        rows = await self._database.read(
+            lambda connection: connection.execute("SELECT key, value, set_by, set_at FROM settings ORDER BY key")
+        )
+        problems = []
+        for key, value, set_by, set_at in rows:
+            override = Override(msgspec.json.decode(value), set_by, set_at)
+            if "." not in key or key.startswith("pipeline."):
+                self._overrides[key] = override
+            elif key.partition(".")[0] in EDITABLE:
+                try:
+                    self.config = self._effective(self._loaded, self._overrides | {key: override})
+                    self._overrides[key] = override
+                except ConfigError as error:
+                    problems.append(f"{key}, set by {set_by}, is not used: {error}")
+        self.problems = tuple(problems)
+        self.config = self._effective(self._loaded, self._overrides)
+
+    def participate(self, prepare: Prepare) -> None:
+        """Have ``prepare`` asked about each new configuration, and what it returns called once all have accepted."""
+        self._participants.append(prepare)
+
+    @property
+    def maintenance(self) -> str | None:
+        """What everybody but the owner is told while the bot is being worked on."""
+        override = self._overrides.get("maintenance")
+        return None if override is None else str(override.value)
+
+    def view(self, section: str) -> tuple[Setting, ...]:
+        """Each key of ``section``."""
+        return tuple(self._setting(key) for key in _keys(section, getattr(self.config, section)))
+
+    def find(self, section: str, key: str) -> str:
+        """The dotted key that ``key`` means within ``section``, in either spelling of the older bot.
+
+        :raises ConfigError: if there is no such key
+        """
+        flat = key.strip().lower().removeprefix(f"{section}.").replace(".", "_").replace("-", "_")
+        known = _keys(section, getattr(self.config, section))
+        for each in known:
+            if each.removeprefix(f"{section}.").replace(".", "_") == flat:
+                return each
+        dotted = f"{section}.{key.strip().lower().removeprefix(section + '.')}"
+        if key_type(dotted) is not None:
+            return dotted
+        import difflib
+
+        near = difflib.get_close_matches(dotted, known, 3, 0.5) or known[:5]
+        raise ConfigError(f"{key!r} is no key of {section}; there are {', '.join(near)}")
+
+    def get(self, key: str) -> Setting:
+        """:raises ConfigError: if there is no such key"""
+        if key_type(key) is None:
+            raise ConfigError(f"there is no key {key!r}")
+        return self._setting(key)
+
+    async def set(self, key: str, text: str, by: str) -> tuple[Setting, Setting]:
+        """Change ``key`` to what ``text`` says, durably and at once.
+
+        :returns: the setting before and after
+        :raises ConfigError: if the value is not what the key takes; nothing changes then
+        """
+        kind = key_type(key)
+        if kind is None or key.partition(".")[0] not in EDITABLE:
+            raise ConfigError(f"{key!r} cannot be changed at run time; edit config.yaml and reload")
+        before = self._setting(key)
+        await self._change(key, Override(parse_value(text, kind, key), by, self._clock.time()))
+        return before, self._setting(key)
+
+    async def reset(self, key: str) -> tuple[Setting, Setting]:
+        """Return ``key`` to config.yaml; the setting before and after."""
+        before = self._setting(key)
+        await self._change(key, None)
+        return before, self._setting(key)
+
+    async def set_mode(self, middleware: str, mode: str, by: str) -> None:
+        """Override the mode of one middleware.
+
+        :raises ConfigError: if the chain does not allow it
+        """
+        await self._change(f"pipeline.{middleware}", Override(mode, by, self._clock.time()))
+
+    async def set_maintenance(self, text: str | None, by: str) -> None:
+        await self._change("maintenance", None if text is None else Override(text, by, self._clock.time()))
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read config.yaml again and put it in force in one step.
+
+        :returns: what changed, one line a key
+        :raises ConfigError: if the file cannot be used; everything stays as it was
+        """
+        if self._loaded.path is None:
+            raise ConfigError("this bot was not started from a file")
+        loaded = load(Path(self._loaded.path))
+        before = self.config
+        self._put_in_force(self._effective(loaded, self._overrides))
+        self._loaded = loaded
+        return _differences(before, self.config)
+
+    async def _change(self, key: str, override: Override | None) -> None:
+        overrides = {name: value for name, value in self._overrides.items() if name != key}
+        if override is not None:
+            overrides[key] = override
+        config = self._effective(self._loaded, overrides)
+        commits = [prepare(config) for prepare in self._participants]
+        await self._database.write(lambda connection: _write(connection, key, override))
+        self._overrides, self.config = overrides, config
+        for commit in commits:
+            commit()
+
+    def _put_in_force(self, config: Config) -> None:
+        commits = [prepare(config) for prepare in self._participants]
+        self.config = config
+        for commit in commits:
+            commit()
+
+    def _effective(self, loaded: Loaded, overrides: dict[str, Override]) -> Config:
+        tree: dict[str, Any] = msgspec.to_builtins(loaded.config)
+        for key, override in overrides.items():
+            section, _, rest = key.partition(".")
+            if section in EDITABLE:
+                _put(tree[section], rest.split("."), override.value)
+        for entry in tree["middleware"]:
+            mode = overrides.get(f"pipeline.{entry['use'].rpartition(':')[2]}")
+            if mode is not None:
+                entry["mode"] = mode.value
+        return decode(tree)
+
+    def _setting(self, key: str) -> Setting:
+        value: Any = self.config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else getattr(value, part)
+        override = self._overrides.get(key)
+        if override is not None:
+            return Setting(key, value, "set", override)
+        return Setting(key, value, self._origin(key))
+
+    def _origin(self, key: str) -> str:
+        while key:
+            if key in self._loaded.origins and "." in key:
+                return self._loaded.origins[key]
+            key = key.rpartition(".")[0]
+        return "default"
+
+
+def _write(connection: Connection, key: str, override: Override | None) -> None:
+    if override is None:
+        connection.change("DELETE FROM settings WHERE key = :key", {"key": key})
+        return
+    connection.change(
+        "INSERT INTO settings (key, value, set_by, set_at) VALUES (:key, :value, :set_by, :set_at) "
+        "ON CONFLICT (key) DO UPDATE SET value = excluded.value, set_by = excluded.set_by, set_at = excluded.set_at",
+        {
+            "key": key,
+            "value": msgspec.json.encode(override.value).decode(),
+            "set_by": override.set_by,
+            "set_at": override.set_at,
+        },
+    )
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        tree = tree.setdefault(part, {})
+    tree[path[-1]] = value
+
+
+def _keys(prefix: str, value: Any) -> tuple[str, ...]:
+    """The dotted keys below a section: a map is one key, and so is each of its entries."""
+    if isinstance(value, Struct):
+        names = [each.encode_name for each in msgspec.structs.fields(value)]
+        return tuple(key for name in names for key in _keys(f"{prefix}.{name}", getattr(value, name)))
+    if isinstance(value, dict) and value:
+        return tuple(f"{prefix}.{name}" for name in value)
+    return (prefix,)
+
+
+def _differences(before: Config, after: Config) -> tuple[str, ...]:
+    lines = []
+    for section in Config.__struct_fields__:
+        old, new = getattr(before, section), getattr(after, section)
+        if old == new:
+            continue
+        if section == "middleware":
+            lines.append(f"middleware: {_chain(before)} → {_chain(after)}")
+        elif section == "storage":
+            lines.append("storage: changed; takes effect at the next start")
+        elif isinstance(old, Struct):
+            for name in old.__struct_fields__:
+                if getattr(old, name) != getattr(new, name):
+                    lines.append(f"{section}.{name}: {shown(getattr(old, name))} → {shown(getattr(new, name))}")
+        else:
+            lines.append(f"{section}: {shown(old)} → {shown(new)}")
+    return tuple(lines)
+
+
+def _chain(config: Config) -> str:
+    return ", ".join(
+        entry.use.rpartition(":")[2] + ("" if entry.mode == "enforce" else f" ({entry.mode})")
+        for entry in config.middleware
+    )
+
+
+def shown(value: Any) -> str:
+    """A value as config.yaml would have it."""
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
