@@ -7,6 +7,12 @@ from socbot.config import StorageConfig
 from tests.postgresql import Server, running_server
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """Where a test does not ask for both."""
+    return "asyncio"
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     with running_server() as server:

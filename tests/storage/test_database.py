@@ -45,8 +45,12 @@ async def test_work_that_raises_keeps_nothing(config: StorageConfig) -> None:
 
 
 async def test_of_works_that_share_a_commit_each_is_kept_or_undone_by_itself(config: StorageConfig) -> None:
-    began = threading.Event()
+    holding, go_on = threading.Event(), threading.Event()
     failures: list[int] = []
+
+    def hold(connection: Connection) -> None:
+        holding.set()
+        assert go_on.wait(10)
 
     def work(connection: Connection, number: int) -> None:
         put(connection, f"{number:03}")
@@ -62,13 +66,13 @@ async def test_of_works_that_share_a_commit_each_is_kept_or_undone_by_itself(con
             failures.append(number)
 
     async with Database.open(config, CLOCK) as database, anyio.create_task_group() as tasks:
-        # The thread is held up, so that the others gather behind this one.
-        tasks.start_soon(database.write, lambda connection: began.wait())
+        tasks.start_soon(database.write, hold)
+        await anyio.to_thread.run_sync(holding.wait)
         for number in range(150):
             tasks.start_soon(write, database, number)
-        while database.waiting < 140:
-            await anyio.lowlevel.checkpoint()
-        began.set()
+        await anyio.wait_all_tasks_blocked()
+        assert database.waiting == 150
+        go_on.set()
     async with Database.open(config, CLOCK) as database:
         assert await database.read(keys) == [f"{number:03}" for number in range(150) if number % 3 == 2]
     assert sorted(failures) == [number for number in range(150) if number % 3 != 2]
