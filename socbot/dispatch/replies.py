@@ -14,6 +14,10 @@ from msgspec import Struct
 Tone: TypeAlias = Literal["info", "ok", "warn", "error"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"\U000e0000-\U000e007f]"
+)
 _MOMENT = re.compile(r"<t:(-?\d{1,12})(?::[a-zA-Z])?>")
 _ACTIVE = str.maketrans({"`": "ˋ", "@": "@\u2060", "<": "‹", ">": "›"})
 
@@ -25,6 +29,18 @@ def escape(text: str, limit: int = 200) -> str:
     """
     shown = _CONTROL.sub("�", text[: limit + 1]).translate(_ACTIVE)
     return shown if len(text) <= limit else shown[: limit - 1] + "…"
+
+
+def printable(text: str, keep: str = "\n") -> str:
+    """``text`` with its control, line and direction characters written out (``\\x1b``), so that it can be printed.
+
+    :param keep: control characters that stay
+    """
+    return _UNPRINTABLE.sub(lambda match: match[0] if match[0] in keep else _written_out(match[0]), text)
+
+
+def _written_out(character: str) -> str:
+    return repr(character)[1:-1] if ord(character) < 0x20 else character.encode("ascii", "backslashreplace").decode()
 
 
 def moment(seconds: float) -> str:

@@ -1,0 +1,283 @@
+"""The errors as they are kept: a row for each, for each group of them, and for each group's count in an hour.
+
+All of it is SQL on a ``Connection``, for the database's own threads.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from socbot.storage.connection import Connection, Row
+from socbot.systems.errors.anatomy import Severity
+
+State: TypeAlias = Literal["open", "resolved"]
+
+HOUR = 3_600.0
+DAY = 86_400.0
+
+_KEPT_HOURS = 366 * 24
+
+
+class Record(Struct, frozen=True):
+    """One error, without secrets.
+
+    :param at: seconds since 1970
+    :param subject: the user's id; empty where nobody asked for it
+    :param guild: empty for a direct message
+    :param trace_id: of its way through the chain
+    """
+
+    error_id: str
+    group_id: str
+    at: float
+    severity: Severity
+    type: str
+    message: str
+    command: str
+    platform: str
+    subject: str
+    guild: str
+    channel: str
+    trace_id: str
+    traceback: str
+
+
+class Group(Struct, frozen=True):
+    """Errors that are one fault.
+
+    :param changed_by: who set its state or muted it; ``it came back`` if a resolved one did
+    :param users: how many users it befell, as far as its records are kept
+    """
+
+    group_id: str
+    type: str
+    severity: Severity
+    command: str
+    template: str
+    first_at: float
+    last_at: float
+    count: int
+    state: State
+    muted_until: float | None
+    changed_by: str | None
+    changed_at: float | None
+    users: int
+
+
+class HourCount(Struct, frozen=True):
+    """How many errors of a group there were in an hour, which began at ``at``."""
+
+    at: float
+    group_id: str
+    type: str
+    severity: Severity
+    command: str
+    count: int
+
+
+class Occurrence(Struct, frozen=True):
+    """An error to be written; ``template`` is its group's, should it be the first of it."""
+
+    record: Record
+    template: str
+
+
+class Uncounted(Struct, frozen=True):
+    """Errors of a group of which no record is kept."""
+
+    last_at: float
+    count: int
+
+
+_RECORD = Record.__struct_fields__
+_GROUP = Group.__struct_fields__[:-1]
+
+_INSERT_RECORD = (
+    f"INSERT INTO errors ({', '.join(_RECORD)}) VALUES ({', '.join(f':{name}' for name in _RECORD)})"
+    " ON CONFLICT (error_id) DO NOTHING"
+)
+_SELECT_RECORD = f"SELECT {', '.join(_RECORD)} FROM errors"
+_NEWEST_FIRST = "ORDER BY at DESC, error_id DESC"
+
+_UPSERT_GROUP = """
+    INSERT INTO error_groups (group_id, type, severity, command, template, first_at, last_at, count, state)
+    VALUES (:group_id, :type, :severity, :command, :template, :at, :at, 1, 'open')
+    ON CONFLICT (group_id) DO UPDATE SET
+        severity = excluded.severity,
+        last_at = CASE WHEN excluded.last_at > error_groups.last_at THEN excluded.last_at ELSE error_groups.last_at END,
+        count = error_groups.count + 1,
+        state = 'open',
+        changed_by = CASE WHEN error_groups.state = 'resolved' THEN 'it came back' ELSE error_groups.changed_by END,
+        changed_at = CASE WHEN error_groups.state = 'resolved' THEN excluded.last_at ELSE error_groups.changed_at END
+"""
+_COUNT_GROUP = """
+    UPDATE error_groups
+    SET count = count + :count, last_at = CASE WHEN last_at > :at THEN last_at ELSE :at END
+    WHERE group_id = :group_id
+"""
+_COUNT_HOUR = """
+    INSERT INTO error_hours (hour, group_id, count) VALUES (:hour, :group_id, :count)
+    ON CONFLICT (hour, group_id) DO UPDATE SET count = error_hours.count + excluded.count
+"""
+_SELECT_GROUP = f"""
+    SELECT {", ".join(f"g.{name}" for name in _GROUP)}, COUNT(DISTINCT NULLIF(e.platform || ' ' || e.subject, ' '))
+    FROM error_groups g LEFT JOIN errors e ON e.group_id = g.group_id
+"""
+_GROUP_BY = f"GROUP BY {', '.join(f'g.{name}' for name in _GROUP)}"
+
+
+# -- writing ------------------------------------------------------------------------------------------
+
+
+def write(
+    connection: Connection,
+    occurrences: Iterable[Occurrence],
+    uncounted: Mapping[str, Uncounted],
+    keep: int,
+    new_id: Callable[[], str],
+) -> list[str]:
+    """Write them, keep the newest ``keep``, and return the ids under which the occurrences are found.
+
+    Writing an occurrence again changes nothing. Its id is another one only if an older error has it already.
+    """
+    ids = [_write(connection, occurrence, new_id) for occurrence in occurrences]
+    for group_id, more in uncounted.items():
+        values = {"group_id": group_id, "at": more.last_at, "count": more.count, "hour": int(more.last_at // HOUR)}
+        if connection.change(_COUNT_GROUP, values):
+            connection.execute(_COUNT_HOUR, values)
+    prune(connection, keep)
+    return ids
+
+
+def _write(connection: Connection, occurrence: Occurrence, new_id: Callable[[], str]) -> str:
+    record = occurrence.record
+    values = {name: getattr(record, name) for name in _RECORD}
+    while not connection.change(_INSERT_RECORD, values):
+        there = connection.execute("SELECT group_id, at FROM errors WHERE error_id = :error_id", values)
+        if there == [(record.group_id, record.at)]:
+            return str(values["error_id"])
+        values["error_id"] = new_id()
+    connection.execute(_UPSERT_GROUP, {**values, "template": occurrence.template})
+    connection.execute(_COUNT_HOUR, {"hour": int(record.at // HOUR), "group_id": record.group_id, "count": 1})
+    return str(values["error_id"])
+
+
+def prune(connection: Connection, keep: int) -> None:
+    """Drop all but the newest ``keep`` records."""
+    connection.change(
+        "DELETE FROM errors WHERE (at, error_id) IN"
+        f" (SELECT at, error_id FROM errors {_NEWEST_FIRST} LIMIT 1000000 OFFSET :keep)",
+        {"keep": keep},
+    )
+
+
+def tidy(connection: Connection, keep: int, now: float) -> None:
+    """Drop counts of over a year ago, and all but the newest ``keep`` groups that have neither records nor a mute."""
+    connection.change("DELETE FROM error_hours WHERE hour < :hour", {"hour": int(now // HOUR) - _KEPT_HOURS})
+    connection.change(
+        "DELETE FROM error_groups WHERE muted_until IS NULL AND group_id IN"
+        " (SELECT group_id FROM error_groups ORDER BY last_at DESC, group_id LIMIT 1000000 OFFSET :keep)"
+        " AND NOT EXISTS (SELECT 1 FROM errors WHERE errors.group_id = error_groups.group_id)",
+        {"keep": keep},
+    )
+
+
+def set_state(connection: Connection, group_id: str, state: State, by: str, at: float) -> bool:
+    return bool(
+        connection.change(
+            "UPDATE error_groups SET state = :state, changed_by = :by, changed_at = :at WHERE group_id = :group_id",
+            {"group_id": group_id, "state": state, "by": by, "at": at},
+        )
+    )
+
+
+def set_muted(connection: Connection, group_id: str, until: float | None, by: str, at: float) -> bool:
+    return bool(
+        connection.change(
+            "UPDATE error_groups SET muted_until = :until, changed_by = :by, changed_at = :at"
+            " WHERE group_id = :group_id",
+            {"group_id": group_id, "until": until, "by": by, "at": at},
+        )
+    )
+
+
+def clear(connection: Connection) -> int:
+    """Drop everything, and return how many records that were."""
+    records = connection.change("DELETE FROM errors")
+    connection.change("DELETE FROM error_groups")
+    connection.change("DELETE FROM error_hours")
+    return records
+
+
+def forget(connection: Connection, platform: str, subject: str) -> int:
+    """Drop the records of one user, and return how many they were."""
+    return connection.change(
+        "DELETE FROM errors WHERE platform = :platform AND subject = :subject",
+        {"platform": platform, "subject": subject},
+    )
+
+
+# -- reading ------------------------------------------------------------------------------------------
+
+
+def find(connection: Connection, error_id: str) -> Record | None:
+    rows = connection.execute(f"{_SELECT_RECORD} WHERE error_id = :error_id", {"error_id": error_id})
+    return _record(rows[0]) if rows else None
+
+
+def newest(connection: Connection, count: int, severity: Severity | None = None) -> list[Record]:
+    """The newest records, newest first."""
+    where = "WHERE severity = :severity" if severity else ""
+    sql = f"{_SELECT_RECORD} {where} {_NEWEST_FIRST} LIMIT :count"
+    return [_record(row) for row in connection.execute(sql, {"severity": severity, "count": count})]
+
+
+def search(connection: Connection, query: str, count: int) -> list[Record]:
+    """The newest records that have ``query`` in the command, the user's id, the type, the message or an id."""
+    pattern = query.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    columns = ("command", "subject", "type", "message", "error_id", "group_id")
+    where = " OR ".join(f"LOWER({column}) LIKE :pattern ESCAPE '!'" for column in columns)
+    rows = connection.execute(
+        f"{_SELECT_RECORD} WHERE {where} {_NEWEST_FIRST} LIMIT :count", {"pattern": f"%{pattern}%", "count": count}
+    )
+    return [_record(row) for row in rows]
+
+
+def group(connection: Connection, group_id: str) -> Group | None:
+    rows = connection.execute(f"{_SELECT_GROUP} WHERE g.group_id = :group_id {_GROUP_BY}", {"group_id": group_id})
+    return _group(rows[0]) if rows else None
+
+
+def groups(connection: Connection, since: float = 0.0, count: int = 1_000_000) -> list[Group]:
+    """The groups seen since then, the newest first."""
+    sql = f"{_SELECT_GROUP} WHERE g.last_at >= :since {_GROUP_BY} ORDER BY g.last_at DESC, g.group_id LIMIT :count"
+    return [_group(row) for row in connection.execute(sql, {"since": since, "count": count})]
+
+
+def hours(connection: Connection, since: float, until: float = 1e12) -> list[HourCount]:
+    """The counts of the hours that began in that time, oldest first."""
+    rows = connection.execute(
+        "SELECT h.hour, h.group_id, g.type, g.severity, g.command, h.count"
+        " FROM error_hours h JOIN error_groups g ON g.group_id = h.group_id"
+        " WHERE h.hour >= :first AND h.hour < :last ORDER BY h.hour, h.group_id",
+        {"first": since / HOUR, "last": until / HOUR},
+    )
+    return [HourCount(hour * HOUR, *rest) for hour, *rest in rows]
+
+
+def set_apart(connection: Connection) -> tuple[set[str], dict[str, float]]:
+    """The resolved groups, and the muted ones with the end of it."""
+    resolved = connection.execute("SELECT group_id FROM error_groups WHERE state = 'resolved'")
+    muted: list[Any] = connection.execute(
+        "SELECT group_id, muted_until FROM error_groups WHERE muted_until IS NOT NULL"
+    )
+    return {group_id for (group_id,) in resolved}, dict(muted)
+
+
+def _record(row: Row | Sequence[object]) -> Record:
+    return Record(*row)
+
+
+def _group(row: Row | Sequence[object]) -> Group:
+    return Group(*row)
