@@ -1,5 +1,209 @@
-"""The command line."""
+"""The command line: read arguments, load the configuration, run."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from socbot.config import Loaded
+    from socbot.dispatch.outcomes import Outcome
+
+EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_REFUSED = 0, 1, 2, 3
+EXIT_RESTART, EXIT_TRY_AGAIN, EXIT_CONFIGURATION = 26, 75, 78
+
+_EXIT_CODES = {"ok": 0, "failed": 1, "invalid": 2, "unknown": 2, "ignored": 2, "refused": 3}
 
 
-def main() -> int:
-    return 0
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``socbot`` with ``argv``; the exit code."""
+    arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
+    from socbot.documents import ConfigError
+    from socbot.storage.errors import StoreBusy, StoreError, StoreLocked
+
+    try:
+        code: int = arguments.run(arguments)
+    except ConfigError as error:
+        return _complain(str(error), EXIT_CONFIGURATION)
+    except (StoreBusy, StoreLocked) as error:
+        return _complain(str(error), EXIT_TRY_AGAIN)
+    except StoreError as error:
+        return _complain(str(error), EXIT_FAILURE)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_OK
+    return code
+
+
+def _complain(text: str, code: int) -> int:
+    from socbot.dispatch.replies import printable
+    from socbot.redaction import redact
+
+    print(f"socbot: {printable(redact(text))}", file=sys.stderr)
+    return code
+
+
+def _parser() -> "ArgumentParser":
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="socbot", description="The operations layer for chat bots.")
+    parser.set_defaults(run=_run, config=None, transport="auto")
+    commands = parser.add_subparsers(metavar="COMMAND")
+
+    def add(name: str, run: Any, text: str) -> "ArgumentParser":
+        made: ArgumentParser = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        made.add_argument("--config", metavar="FILE", help="config.yaml unless given (or $SOCBOT_CONFIG)")
+        return made
+
+    run = add("run", _run, "Run the bot: on the console, unless there is a DISCORD_TOKEN.")
+    run.add_argument("--transport", choices=("auto", "discord", "console"), default="auto")
+    execute = add("exec", _exec, "Run one command through the whole chain; the exit code is its outcome.")
+    execute.add_argument("command", help="such as '!health'")
+    execute.add_argument("--as", dest="user", metavar="ID", help="speak as user ID, a stranger; the owner otherwise")
+    execute.add_argument("--guild", metavar="ID", default="console", help="speak in guild ID; '' is a direct message")
+    execute.add_argument("--json", action="store_true", help="print one JSON object")
+    execute.add_argument("--yes", action="store_true", help="confirm what would be asked")
+    check = add("check", _check, "Check the configuration: the chain, the jobs, the warnings.")
+    check.add_argument("--json", action="store_true")
+    listing = add("commands", _commands, "List every command.")
+    listing.add_argument("--json", action="store_true")
+    listing.add_argument("--markdown", action="store_true")
+    add("schema", _schema, "Print the JSON Schema of config.yaml, for editors.")
+    doctor = add("doctor", _doctor, "Look at this installation; say what is wrong and how to mend it.")
+    doctor.add_argument("--json", action="store_true")
+    return parser
+
+
+def _load(arguments: "Namespace") -> "Loaded":
+    import os
+
+    from socbot.config import load
+    from socbot.documents import ConfigError
+
+    given = arguments.config or os.environ.get("SOCBOT_CONFIG")
+    path = Path(given or "config.yaml")
+    if given and not path.exists():
+        raise ConfigError(f"{path}: there is no such file")
+    return load(path if path.exists() else None)
+
+
+def _anyio(function: Any, *arguments: Any) -> int:
+    import anyio
+
+    code: int = anyio.run(function, *arguments)
+    return code
+
+
+def _run(arguments: "Namespace") -> int:
+    import os
+
+    from socbot.running import run
+
+    loaded = _load(arguments)
+    transport = arguments.transport
+    if transport == "auto":
+        transport = "discord" if os.environ.get("DISCORD_TOKEN") else "console"
+    if transport == "discord":
+        return _complain(
+            "the Discord transport is not part of this version yet; `socbot run --transport console` runs the bot here",
+            EXIT_FAILURE,
+        )
+    code = _anyio(run, loaded)
+    if code == EXIT_RESTART and "NOTIFY_SOCKET" not in os.environ:
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "socbot", *sys.argv[1:]])
+    return code
+
+
+def _exec(arguments: "Namespace") -> int:
+    return _anyio(_execute, arguments, _load(arguments))
+
+
+async def _execute(arguments: "Namespace", loaded: "Loaded") -> int:
+    import msgspec
+
+    from socbot.bot import Bot
+    from socbot.dispatch.messages import Answer
+    from socbot.transports.console import OWNER, PLATFORM, Console, Speaker
+
+    speaker = Speaker(arguments.user or OWNER, arguments.guild or None)
+    async with Bot(loaded, owners=[(PLATFORM, OWNER)], jobs=False) as bot:
+        console = Console(bot.zone)
+        send = None if arguments.json else console.show
+        outcome = await bot.dispatch(speaker.says(arguments.command), send=send)
+        if outcome.reply and outcome.reply.question and arguments.yes:
+            outcome = await bot.dispatch(speaker.says("", Answer(outcome.reply.question.token, True)), send=send)
+        stopped = bot.lifecycle.stopping.is_set()
+        exit_code = bot.lifecycle.exit_code
+    if arguments.json:
+        print(msgspec.json.encode(outcome_object(outcome)).decode())
+    elif outcome.reply is not None:
+        await console.show(outcome.reply)
+        if outcome.reply.question:
+            console.write("Nothing was done; --yes confirms.")
+    elif outcome.status != "ok":
+        console.write(f"({outcome.status}: {outcome.refused_by or ''} {outcome.reason or ''})".replace(":  ", ": "))
+    return exit_code if stopped and exit_code else _EXIT_CODES[outcome.status]
+
+
+def outcome_object(outcome: "Outcome") -> dict[str, Any]:
+    """An outcome as ``exec --json`` prints it."""
+    reply = outcome.reply
+    return {
+        "outcome": outcome.status,
+        "command": outcome.command,
+        "refused_by": outcome.refused_by,
+        "reason": outcome.reason,
+        "error_id": outcome.error_id,
+        "trace_id": outcome.trace.id if outcome.trace else None,
+        "ms": round(outcome.seconds * 1000, 3),
+        "reply": None
+        if reply is None
+        else {
+            "title": reply.title,
+            "text": "\n".join(part for part in (reply.text, *reply.items) if part),
+            "fields": [{"name": field.name, "value": field.value} for field in reply.fields],
+            "tone": reply.tone,
+            "files": [{"name": file.name, "bytes": len(file.content)} for file in reply.files],
+            "private": reply.private,
+        },
+    }
+
+
+def _check(arguments: "Namespace") -> int:
+    from socbot.checking import check
+
+    return check(_load(arguments), as_json=arguments.json)
+
+
+def _commands(arguments: "Namespace") -> int:
+    from socbot.checking import list_commands
+
+    return list_commands("json" if arguments.json else "markdown" if arguments.markdown else "text")
+
+
+def _schema(arguments: "Namespace") -> int:
+    import msgspec
+
+    from socbot.config import schema
+
+    print(msgspec.json.format(msgspec.json.encode(schema())).decode())
+    return EXIT_OK
+
+
+def _doctor(arguments: "Namespace") -> int:
+    from socbot.doctor import examine
+
+    given = Path(arguments.config or "config.yaml")
+    code: int = examine(given if given.exists() else None, as_json=arguments.json)
+    return code
+
+
+def run_and_exit() -> NoReturn:
+    """The ``socbot`` command."""
+    sys.exit(main())

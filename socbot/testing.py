@@ -1,6 +1,7 @@
 """Doubles of the seams, for socbot's tests and for an embedder's own: a clock in hand, and a way to say things."""
 
 import itertools
+from typing import Any
 
 import anyio
 
@@ -71,3 +72,12 @@ def said(
     """A message as a transport would hand it over, with an id of its own."""
     user = User(author, name or author, is_admin=admin, is_bot=bot)
     return Message(text, user, platform, channel, guild, id=f"m{next(_ids)}", attachments=attachments)
+
+
+def owner_said(text: str, **options: Any) -> Message:
+    """A message of the owner that ``Bot.from_config(…, owners=[OWNER])`` knows."""
+    return said(text, OWNER[1], platform=OWNER[0], **options)
+
+
+OWNER = ("local", "owner")
+"""An owner for tests: pass it as ``owners=[OWNER]``."""

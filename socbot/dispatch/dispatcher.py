@@ -15,7 +15,7 @@ from socbot.dispatch.clock import Clock, SystemClock
 from socbot.dispatch.commands import Command, Permission, Registry, command
 from socbot.dispatch.confirmations import Confirmations, Pending
 from socbot.dispatch.context import Confirm, Context, Send
-from socbot.dispatch.deadlines import Waiting, passes_through, within
+from socbot.dispatch.deadlines import GRACE, Waiting, passes_through, within
 from socbot.dispatch.errors import (
     Busy,
     CommandTimeout,
@@ -195,7 +195,8 @@ class Dispatcher:
             await self._clock.sleep(0.02)
         for waiting in tuple(self._waiting):
             waiting.expire()
-        while self._waiting:
+        end = self._now() + 3 * GRACE
+        while self._waiting and self._now() < end:
             await self._clock.sleep(0.02)
 
     async def __aenter__(self) -> Self:
@@ -355,10 +356,8 @@ class Dispatcher:
                 ctx.error = error
                 self._finish(ctx, None, started)
                 raise
-            if not isinstance(error, Exception):
-                error = CommandTimeout(seconds, ctx.trace.innermost)
-            ctx.error = error
-            reply = _failed(error)
+            ctx.error = error if isinstance(error, Exception) else self._ended_early(ctx)
+            reply = _answer_to(ctx.error)
         return self._finish(ctx, reply, started)
 
     def _finish(self, ctx: Context, reply: Reply | None, started: float) -> Outcome:
@@ -431,13 +430,20 @@ class Dispatcher:
         if passes_through(error):
             if not ctx.expired:
                 return error
-            error = CommandTimeout(ctx.command.timeout or self.timeout, "handler")
+            error = self._ended_early(ctx)
+            if isinstance(error, Refused):
+                ctx.refused_by = "shutdown"
         elif not isinstance(error, Exception):
             error = RuntimeError(f"the handler raised {type(error).__name__}, which is not an Exception")
         elif isinstance(error, Refused):
             ctx.refused_by = _DISPATCHERS_OWN.get(type(error), "handler")
         ctx.error = error
         return error
+
+    def _ended_early(self, ctx: Context) -> Exception:
+        if self.closed is not None:
+            return Refused("shutting down", self.closed)
+        return CommandTimeout(ctx.command.timeout or self.timeout, ctx.trace.innermost)
 
     def _permit(self, ctx: Context) -> None:
         needed = ctx.command.permission
@@ -522,7 +528,9 @@ def _status(error: BaseException) -> tuple[Status, str]:
     return "failed", type(error).__name__
 
 
-def _failed(error: Exception) -> Reply:
+def _answer_to(error: Exception) -> Reply | None:
+    if isinstance(error, UserError):
+        return error.reply()
     if isinstance(error, CommandTimeout):
         return Reply.error(f"That took longer than {error.seconds:g} s and was ended.")
     return Reply.error("That failed.")

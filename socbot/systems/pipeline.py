@@ -3,18 +3,34 @@
 import importlib
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from msgspec import Struct
 
 from socbot.config import Config, MiddlewareConfig
 from socbot.dispatch.chain import Layer, Placement
 from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.order import Finding, check_order
-from socbot.dispatch.outcomes import Mode
+from socbot.dispatch.outcomes import Mode, Outcome
 from socbot.documents import ConfigError
+from socbot.storage.connection import Connection
+from socbot.systems.profiler import Profiler
+from socbot.systems.sketch import Sketch
 
 REQUIRED = ("blacklist", "rate_limit")
 """The guards that may be switched off, but not left out unnoticed."""
+
+
+class Figures(Struct):
+    """What one middleware did since the start; ``mean`` and ``p99`` are its own cost in seconds, as profiled."""
+
+    calls: int = 0
+    refusals: int = 0
+    would_refuse: int = 0
+    faults: int = 0
+    mean: float = 0.0
+    p99: float = 0.0
 
 
 class Pipeline:
@@ -24,9 +40,13 @@ class Pipeline:
     :param systems: what the middleware may ask for by annotation
     """
 
-    def __init__(self, dispatcher: Dispatcher, builtins: Mapping[str, str], systems: Mapping[type, object]) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, builtins: Mapping[str, str], systems: Mapping[type, object], profiler: Profiler
+    ) -> None:
         self._dispatcher, self._builtins, self._systems = dispatcher, builtins, systems
+        self._profiler = profiler
         self._entries: tuple[MiddlewareConfig, ...] = ()
+        self._figures: dict[str, Figures] = {}
         self.findings: tuple[Finding, ...] = ()
 
     @property
@@ -56,6 +76,37 @@ class Pipeline:
             self._entries, self.findings = entries, findings
 
         return swap
+
+    def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        """Count what each middleware did: a telemetry sink."""
+        for outcome in outcomes:
+            trace = outcome.trace
+            if trace is None:
+                continue
+            for position, stage in enumerate(trace.stages):
+                if trace.times[2 * position]:
+                    self._figures.setdefault(stage.name, Figures()).calls += 1
+            if outcome.refused_by in self._figures:
+                self._figures[outcome.refused_by].refusals += 1
+            for name in trace.would_refuse:
+                self._figures[name].would_refuse += 1
+            for name in trace.blamed:
+                self._figures[name].faults += 1
+
+    async def figures(self) -> dict[str, Figures]:
+        """What each middleware of the chain did since the start, and what it costs."""
+        costs: dict[str, Sketch] = {}
+        for profile in await self._profiler.profiles():
+            costs.setdefault(profile.part, Sketch()).merge(profile.sketch)
+        found = {}
+        for layer in self.layers:
+            figures = self._figures.get(layer.name, Figures())
+            cost = costs.get(layer.name, Sketch())
+            mean, p99 = (cost.mean, cost.quantile(0.99)) if cost.count else (0.0, 0.0)
+            found[layer.name] = Figures(
+                figures.calls, figures.refusals, figures.would_refuse, figures.faults, mean, p99
+            )
+        return found
 
     def _layer(self, entry: MiddlewareConfig, position: int) -> Layer:
         key = f"middleware[{position}]"

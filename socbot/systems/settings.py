@@ -12,6 +12,7 @@ from socbot.dispatch.clock import Clock
 from socbot.documents import ConfigError
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
+from socbot.systems.identities import KEY_SETTING
 
 Commit: TypeAlias = Callable[[], None]
 Prepare: TypeAlias = Callable[[Config], Commit]
@@ -54,7 +55,10 @@ class Settings:
         :raises StoreError: if the store cannot be read
         """
         rows = await self._database.read(
-            lambda connection: connection.execute("SELECT key, value, set_by, set_at FROM settings ORDER BY key")
+            lambda connection: connection.execute(
+                "SELECT key, value, set_by, set_at FROM settings WHERE key <> :secret ORDER BY key",
+                {"secret": KEY_SETTING},
+            )
         )
         problems = []
         for key, value, set_by, set_at in rows:

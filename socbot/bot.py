@@ -1,0 +1,392 @@
+"""The composition: a configuration in, a running bot out. The only file that knows all parts."""
+
+import importlib
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random, SystemRandom
+from types import TracebackType
+from typing import Self, TypeAlias
+from zoneinfo import ZoneInfo
+
+import anyio
+
+from socbot.config import Config, Loaded, load
+from socbot.dispatch.clock import Clock, SystemClock
+from socbot.dispatch.commands import Command
+from socbot.dispatch.context import Send
+from socbot.dispatch.dispatcher import Dispatcher, Done
+from socbot.dispatch.messages import Identity, Message
+from socbot.dispatch.outcomes import Outcome
+from socbot.dispatch.replies import Reply
+from socbot.documents import ConfigError
+from socbot.handlers import analytics as analytics_commands
+from socbot.handlers import blacklist as blacklist_commands
+from socbot.handlers import bot as bot_commands
+from socbot.handlers import errors as error_commands
+from socbot.handlers import performance as performance_commands
+from socbot.handlers import pipeline as pipeline_commands
+from socbot.handlers import rate_limit as rate_limit_commands
+from socbot.handlers import settings as settings_commands
+from socbot.handlers import tasks as tasks_commands
+from socbot.jobs.job import Job
+from socbot.jobs.schedules import Continuous
+from socbot.jobs.supervisor import Supervisor
+from socbot.redaction import Redactor
+from socbot.storage.database import Database
+from socbot.storage.telemetry import Telemetry
+from socbot.systems.analytics import Analytics
+from socbot.systems.blacklist import Blacklist
+from socbot.systems.erasure import Erasure
+from socbot.systems.errors import Errors
+from socbot.systems.identities import Pseudonyms
+from socbot.systems.lifecycle import Lifecycle
+from socbot.systems.pipeline import Pipeline
+from socbot.systems.profiler import Profiler
+from socbot.systems.rate_limit import RateLimiter
+from socbot.systems.settings import Settings
+from socbot.systems.traces import Traces
+from socbot.systems.vitals import Vitals
+
+Notify: TypeAlias = Callable[[Reply], Awaitable[None]]
+
+MIDDLEWARE = {
+    "blacklist": "socbot.middleware.blacklist:BlacklistGuard",
+    "rate_limit": "socbot.middleware.rate_limit:RateLimit",
+    "profiler": "socbot.middleware.profiler:Profiler",
+    "analytics": "socbot.middleware.analytics:Analytics",
+    "error_capture": "socbot.middleware.error_capture:ErrorCapture",
+}
+"""The built-in middleware by the names that config.yaml uses."""
+
+COMMANDS: tuple[Command, ...] = (
+    *bot_commands.COMMANDS,
+    *pipeline_commands.COMMANDS,
+    *blacklist_commands.COMMANDS,
+    *rate_limit_commands.COMMANDS,
+    *performance_commands.COMMANDS,
+    *analytics_commands.COMMANDS,
+    *error_commands.COMMANDS,
+    *tasks_commands.COMMANDS,
+    *settings_commands.COMMANDS,
+)
+
+_log = logging.getLogger("socbot")
+
+
+class Bot:
+    """A whole bot without a transport: config, systems, jobs and dispatcher under one task group.
+
+    ::
+
+        async with Bot.from_config("config.yaml") as bot:
+            outcome = await bot.dispatch(message)
+
+    Messages may come from any platform. It is used once: a bot that has ended is not started again.
+
+    :param notify: tells the owner what concerns the owner; without it, that goes to the log
+    :param commands: the embedder's own, beside the built-in ones
+    :param systems: the embedder's own, for their commands and middleware to ask for
+    :param jobs: whether jobs run; one command alone (``socbot exec``) needs none
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        notify: Notify | None = None,
+        commands: Iterable[Command] = (),
+        systems: Iterable[object] = (),
+        owners: Iterable[Identity] = (),
+        clock: Clock | None = None,
+        random: Random | None = None,
+        jobs: bool = True,
+    ) -> None:
+        self._loaded = loaded
+        self._notify = notify
+        self._own_commands = tuple(commands)
+        self._own_systems = tuple(systems)
+        self._own_owners = tuple(owners)
+        self._clock: Clock = clock or SystemClock()
+        self._random = random or SystemRandom()
+        self._with_jobs = jobs
+        self.redactor = Redactor(secrets_of(loaded.config))
+        self._stack = AsyncExitStack()
+        self._started = False
+        self._drained = False
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Config | Path | str | None = None,
+        *,
+        notify: Notify | None = None,
+        commands: Iterable[Command] = (),
+        systems: Iterable[object] = (),
+        owners: Iterable[Identity] = (),
+        clock: Clock | None = None,
+        random: Random | None = None,
+        jobs: bool = True,
+    ) -> Self:
+        """Make a bot of a config.yaml, of a ``Config``, or, without either, of the defaults.
+
+        :raises ConfigError: if the file cannot be used
+        """
+        loaded = Loaded(config) if isinstance(config, Config) else load(None if config is None else Path(config))
+        return cls(
+            loaded,
+            notify=notify,
+            commands=commands,
+            systems=systems,
+            owners=owners,
+            clock=clock,
+            random=random,
+            jobs=jobs,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Open the store, read every system's state, build the chain, start the jobs.
+
+        :raises StoreError: if the store cannot be used
+        :raises ConfigError: if the chain cannot be built
+        """
+        if self._started:
+            raise RuntimeError("this bot has been started before; make a new one")
+        self._started = True
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        """Let commands end within ``bot.shutdown_timeout``, stop the jobs, write everything down, close the store."""
+        with anyio.CancelScope(shield=True):
+            await self.drain(None if error is None else 0.0)
+        return await self._stack.__aexit__(kind, error, traceback)
+
+    async def drain(self, seconds: float | None = None) -> None:
+        """Take no new commands; let those under way end within ``seconds``, or ``bot.shutdown_timeout``."""
+        if not self._drained:
+            await self.dispatcher.drain(self.config.bot.shutdown_timeout if seconds is None else seconds)
+            self._drained = True
+
+    async def dispatch(self, message: Message, *, send: Send | None = None) -> Outcome:
+        """Run one message to its end; see ``Dispatcher.dispatch``."""
+        return await self.dispatcher.dispatch(message, send=send)
+
+    def submit(self, message: Message, done: Done | None = None, *, send: Send | None = None) -> Outcome | None:
+        """Run one message without waiting; see ``Dispatcher.submit``."""
+        return self.dispatcher.submit(message, done, send=send)
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.settings.config
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read config.yaml again and put it in force in one step; what changed, one line a key.
+
+        :raises ConfigError: if the file cannot be used; everything stays as it was
+        """
+        return await self.settings.reload()
+
+    # -- starting -------------------------------------------------------------------------------------
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        clock, config = self._clock, self._loaded.config
+        database = await stack.enter_async_context(Database.open(config.storage, clock))
+        self.lifecycle = Lifecycle(clock)
+        self.settings = Settings(database, clock, self._loaded)
+        await self.settings.load()
+        config = self.settings.config
+        self._build(database, config)
+        await self._load()
+        self._arrange(config)
+        stack.push_async_callback(self.telemetry.close)
+        stack.push_async_callback(self.errors.close)
+        await stack.enter_async_context(self.dispatcher)
+        if self._with_jobs:
+            await stack.enter_async_context(self.supervisor)
+
+    def _build(self, database: Database, config: Config) -> None:
+        clock = self._clock
+        self.telemetry: Telemetry[Outcome] = Telemetry(database, clock, config.storage, self._sink_failed)
+        flush = self._flush
+        self.owners = frozenset((*map(identity_of, config.bot.owners), *self._own_owners))
+        pseudonyms = self._pseudonyms = Pseudonyms(database, clock, enabled=config.analytics.hash_ids)
+        self.zone = zone = ZoneInfo(config.bot.time_zone)
+        self.blacklist = Blacklist(database, clock, config.blacklist, self._is_protected)
+        self.rate_limiter = RateLimiter(database, clock, config.rate_limit, self.blacklist)
+        self.profiler = Profiler(database, flush, clock, config.profiler, pseudonyms)
+        self.traces = Traces(database, flush, clock, config.analytics, pseudonyms)
+        self.errors = Errors(database, clock, config.errors, self._random, redact=self.redactor, notify=self.notify)
+        self.analytics = Analytics(database, flush, clock, config.analytics, pseudonyms, zone)
+        self.erasure = Erasure(database, flush, clock, pseudonyms)
+        self.erasure.tell(lambda identity: self.rate_limiter.forget_user(identity))
+        self.supervisor = Supervisor(
+            database, clock, self._random, config.jobs, zone, self.notify, config.bot.shutdown_timeout / 2
+        )
+        self.vitals = Vitals(clock)
+        self.vitals.telemetry = lambda: (self.telemetry.waiting, self.telemetry.dropped)
+        self.vitals.store = lambda: (
+            database.dialect
+            + (" (this SQLite can damage a store that two programs write to)" if database.wal_reset_bug else "")
+        )
+        self.dispatcher = Dispatcher(
+            owners=self.owners,
+            prefixes=(config.bot.prefix,),
+            timeout=config.bot.command_timeout,
+            max_running=config.bot.max_running,
+            clock=clock,
+            random=self._random,
+        )
+        systems = (
+            self.lifecycle,
+            self.settings,
+            self.blacklist,
+            self.rate_limiter,
+            self.profiler,
+            self.traces,
+            self.errors,
+            self.analytics,
+            self.erasure,
+            self.supervisor,
+            self.vitals,
+            *self._own_systems,
+        )
+        self.pipeline = Pipeline(
+            self.dispatcher, MIDDLEWARE, {type(system): system for system in systems}, self.profiler
+        )
+        self.dispatcher.provide(self.dispatcher, self.pipeline, *systems)
+
+    async def _load(self) -> None:
+        await self.blacklist.load()
+        await self.rate_limiter.load()
+        await self._pseudonyms.load()
+        await self.errors.load()
+
+    def _arrange(self, config: Config) -> None:
+        self.dispatcher.add(*COMMANDS, *self._own_commands)
+        for module in config.handlers:
+            self.dispatcher.add(*commands_of(module))
+        self._participate()
+        self.pipeline.prepare(config)()
+        self._apply_bot(config)
+        for sink in (
+            self.traces.write,
+            self.analytics.write,
+            self.profiler.write,
+            self.rate_limiter.write,
+            self.pipeline.write,
+        ):
+            self.telemetry.add_sink(sink)
+        self.dispatcher.observe(self.telemetry.record)
+        self.dispatcher.observe(self.errors.observe)
+        if self._with_jobs:
+            self.supervisor.add(*self.jobs())
+
+    def jobs(self) -> tuple[Job, ...]:
+        telemetry = Job(
+            "telemetry", self.telemetry.run, Continuous(), "writes what was observed of commands", protected=True
+        )
+        return (
+            telemetry,
+            *self.blacklist.jobs(),
+            *self.rate_limiter.jobs(),
+            *self.profiler.jobs(),
+            *self.traces.jobs(),
+            *self.analytics.jobs(),
+            *self.errors.jobs(),
+            *self.supervisor.jobs(),
+        )
+
+    def _participate(self) -> None:
+        """Everybody who depends on the configuration has a say in a change before it is in force."""
+        take_part = self.settings.participate
+        take_part(self.pipeline.prepare)
+        take_part(lambda config: lambda: self.blacklist.configure(config.blacklist))
+        take_part(self._prepare_rate_limit)
+        take_part(lambda config: lambda: self.profiler.configure(config.profiler))
+        take_part(lambda config: lambda: self.traces.configure(config.analytics))
+        take_part(lambda config: lambda: self.analytics.configure(config.analytics))
+        take_part(lambda config: lambda: self.errors.configure(config.errors))
+        take_part(self._prepare_jobs)
+        take_part(lambda config: lambda: self._apply_bot(config))
+
+    def _prepare_rate_limit(self, config: Config) -> Callable[[], None]:
+        for name in config.rate_limit.cooldowns:
+            if self.dispatcher.registry.get(name) is None and name not in LATER_COMMANDS:
+                raise ConfigError(f"rate_limit.cooldowns.{name}: there is no such command")
+        return lambda: self.rate_limiter.configure(config.rate_limit)
+
+    def _prepare_jobs(self, config: Config) -> Callable[[], None]:
+        self.supervisor.check(config.jobs)
+        return lambda: self.supervisor.configure(config.jobs)
+
+    def _apply_bot(self, config: Config) -> None:
+        told = self.settings.maintenance
+        self.dispatcher.maintenance = None if told is None else Reply(told, tone="warn")
+        self.dispatcher.prefixes = (config.bot.prefix,)
+        self.dispatcher.timeout = config.bot.command_timeout
+        self.dispatcher.max_running = config.bot.max_running
+        self.owners = frozenset((*map(identity_of, config.bot.owners), *self._own_owners))
+        self.dispatcher.owners = self.owners
+        self._pseudonyms.enabled = config.analytics.hash_ids
+
+    # -- while it runs --------------------------------------------------------------------------------
+
+    async def notify(self, reply: Reply) -> None:
+        """Tell the owner."""
+        if self._notify is not None:
+            await self._notify(reply)
+        else:
+            _log.warning("for the owner: %s", reply)
+
+    def on_notice(self, notify: Notify) -> None:
+        """Have the owner told by ``notify``."""
+        self._notify = notify
+
+    def _is_protected(self, identity: Identity) -> bool:
+        return identity in self.owners
+
+    def _sink_failed(self, sink: object, error: Exception) -> None:
+        _log.error("%s lost a batch: %s", getattr(sink, "__qualname__", sink), error, exc_info=error)
+
+    async def _flush(self) -> None:
+        await self.telemetry.flush()
+
+
+LATER_COMMANDS = ("backup_now", "restore_backup")
+"""Commands that have a default cooldown and are not there yet."""
+
+
+def secrets_of(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The values that must never leave: of the configuration and of the environment."""
+    url = config.storage.url
+    password = re.search(r"//[^:/@]*:([^@/]+)@", url)
+    return tuple(filter(None, (environ.get("DISCORD_TOKEN"), password[1] if password else None)))
+
+
+def identity_of(text: str) -> Identity:
+    """The identity that ``bot.owners`` writes as ``platform:id``; a bare id is a Discord id."""
+    platform, colon, user = text.partition(":")
+    return (platform, user) if colon else ("discord", text)
+
+
+def commands_of(module: str) -> tuple[Command, ...]:
+    """The commands of an operator's own module: its ``COMMANDS``.
+
+    :raises ConfigError: if there is no such module, or it has none
+    """
+    try:
+        found = importlib.import_module(module).COMMANDS
+    except ImportError as error:
+        raise ConfigError(f"handlers: {module} cannot be imported: {error}") from error
+    except AttributeError:
+        raise ConfigError(f"handlers: module {module} has no COMMANDS") from None
+    return tuple(found)

@@ -1,0 +1,131 @@
+"""``socbot run``: a bot with its transport, its signals and its log, until it is asked to end."""
+
+import os
+import signal
+import sys
+from contextlib import ExitStack
+
+import anyio
+from anyio.abc import TaskStatus
+
+from socbot.bot import Bot
+from socbot.config import Loaded
+from socbot.dispatch.messages import Message
+from socbot.dispatch.outcomes import Outcome
+from socbot.dispatch.replies import Reply, printable
+from socbot.documents import ConfigError
+from socbot.jobs.job import CriticalJobFailed
+from socbot.logs import logging_to
+from socbot.systems.lifecycle import EXIT_FAILURE
+from socbot.transports.console import OWNER, PLATFORM, Console, converse
+from socbot.watchdog import Watchdog
+
+_WATCH_INTERVAL = 2.0
+
+
+async def run(loaded: Loaded) -> int:
+    """Run the bot on the console until it is asked to end; the exit code.
+
+    :raises ConfigError, StoreError: if it cannot start
+    """
+    bot = Bot(loaded, owners=[(PLATFORM, OWNER)])
+    with ExitStack() as stack:
+        stack.enter_context(logging_to(loaded.config.logs, bot.redactor))
+        failure = ""
+        try:
+            return await _serve(bot, loaded)
+        except* CriticalJobFailed as failed:
+            failure = "; ".join(str(error) for error in failed.exceptions)
+    print(f"socbot: {printable(failure)}", file=sys.stderr)
+    return EXIT_FAILURE
+
+
+async def _serve(bot: Bot, loaded: Loaded) -> int:
+    watchdog = Watchdog(on_stall=bot.stalled)
+    draining = anyio.CancelScope()
+    async with bot, watchdog, anyio.create_task_group() as tasks:
+        console = Console(bot.zone)
+        bot.on_notice(console.show)
+        bot.vitals.loop_lag = watchdog.lag
+        await tasks.start(_obey_signals, bot, console, draining)
+        if loaded.path is not None and loaded.config.bot.watch_config:
+            tasks.start_soon(_watch, bot, console, str(loaded.path))
+        await _greet(bot, console)
+        tasks.start_soon(_talk, bot, console)
+        await bot.lifecycle.stopping.wait()
+        watchdog.stopping()
+        with draining:
+            await bot.drain()
+        tasks.cancel_scope.cancel()
+    return bot.lifecycle.exit_code
+
+
+async def _greet(bot: Bot, console: Console) -> None:
+    if not sys.stdin.isatty():
+        return
+    name, prefix = bot.config.bot.name, bot.config.bot.prefix
+    chain = " → ".join(stage.name for stage in bot.dispatcher.chain.stages)
+    console.write(f"{name} is running on the console, with no account. The chain: {chain}.")
+    for finding in bot.pipeline.findings:
+        console.write(f"⚠ {finding.text}")
+    for problem in bot.settings.problems:
+        console.write(f"⚠ {problem}")
+    console.write(f"You are its owner; try {prefix}help, or /as 42 to speak as a stranger.")
+
+
+async def _talk(bot: Bot, console: Console) -> None:
+    async def dispatch(message: Message) -> Outcome:
+        return await bot.dispatch(message, send=console.show)
+
+    await converse(console, dispatch, bot.config.bot.prefix)
+    bot.lifecycle.stop()
+
+
+async def _obey_signals(
+    bot: Bot,
+    console: Console,
+    draining: anyio.CancelScope,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """SIGTERM and SIGINT end the bot, a second one at once; SIGHUP reloads config.yaml."""
+    wanted = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+    with anyio.open_signal_receiver(*wanted) as signals:
+        task_status.started()
+        async for number in signals:
+            if hasattr(signal, "SIGHUP") and number == signal.SIGHUP:
+                await console.show(await _reload(bot))
+            elif bot.lifecycle.stopping.is_set():
+                draining.cancel()
+                await bot.drain(0.0)
+            else:
+                bot.lifecycle.stop()
+
+
+async def _reload(bot: Bot) -> Reply:
+    try:
+        changes = await bot.reload()
+    except ConfigError as error:
+        return Reply.error(f"Nothing was changed. {error}")
+    return Reply(f"Reloaded, generation {bot.pipeline.generation}.", items=changes, tone="ok")
+
+
+async def _watch(bot: Bot, console: Console, path: str) -> None:
+    """Reload when the file's time of change moves on and the file then stays as it is."""
+    seen = _stamp(path)
+    while True:
+        await anyio.sleep(_WATCH_INTERVAL)
+        stamp = _stamp(path)
+        if stamp != seen:
+            await anyio.sleep(0.2)  # an editor may still be writing
+            if _stamp(path) == stamp:
+                seen = stamp
+                await console.show(await _reload(bot))
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return (found.st_mtime_ns, found.st_size)

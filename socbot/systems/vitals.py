@@ -1,0 +1,68 @@
+"""Vitals: how the process itself is doing."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from socbot.dispatch.clock import Clock
+
+
+class Reading(Struct, frozen=True):
+    """Figures of one moment.
+
+    :param memory: resident bytes
+    :param cpu: percent of one core, since the reading before
+    :param loop_lag: seconds that the event loop was last late; None where nothing measures it
+    :param communities: guilds and users, in words
+    """
+
+    memory: int
+    cpu: float
+    loop_lag: float | None
+    telemetry_waiting: int
+    telemetry_dropped: int
+    communities: str
+    store: str
+
+
+class Vitals:
+    """Reads figures from whoever keeps them; none of it blocks."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._process: object = None
+        self._latencies: dict[str, Callable[[], float | None]] = {}
+        self.loop_lag: Callable[[], float | None] = lambda: None
+        self.telemetry: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self.communities: Callable[[], str] = lambda: "not known on this transport"
+        self.store: Callable[[], str] = lambda: "none"
+
+    def measure_transport(self, platform: str, latency: Callable[[], float | None]) -> None:
+        """Have ``latency``, in seconds, asked for ``platform``."""
+        self._latencies[platform] = latency
+
+    def transport_latency(self, platform: str) -> float | None:
+        found = self._latencies.get(platform)
+        return None if found is None else found()
+
+    def since(self, monotonic: float) -> float:
+        """Seconds since a moment of the monotonic clock."""
+        return self._clock.monotonic() - monotonic
+
+    def read(self) -> Reading:
+        import psutil
+
+        if self._process is None:
+            self._process = psutil.Process()
+        process = self._process
+        assert isinstance(process, psutil.Process)
+        waiting, dropped = self.telemetry()
+        return Reading(
+            process.memory_info().rss,
+            process.cpu_percent(),
+            self.loop_lag(),
+            waiting,
+            dropped,
+            self.communities(),
+            self.store(),
+        )

@@ -1,0 +1,188 @@
+"""The console: everything can be tried with no account, by a person or through a pipe.
+
+Each line is a message of the owner. Lines that begin with a slash are the console's own: they change who speaks.
+"""
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from datetime import tzinfo
+from typing import TextIO, TypeAlias
+
+import anyio
+
+from socbot.dispatch.messages import Answer, Message, User
+from socbot.dispatch.outcomes import Outcome
+from socbot.dispatch.replies import Chart, Question, Reply, plain, printable
+
+Run: TypeAlias = Callable[[Message], Awaitable[Outcome]]
+
+PLATFORM = "console"
+OWNER = "owner"
+
+_BARS = " ▁▂▃▄▅▆▇█"
+_TONES = {"ok": "green", "warn": "yellow", "error": "red", "info": "cyan"}
+_HELP = """/as ID        speak as user ID, a stranger to the bot; /as owner goes back
+/admin on|off whether that user is an administrator of the guild
+/guild ID     speak in guild ID; /dm speaks in a direct message
+/help  /quit"""
+
+
+class Speaker:
+    """Who speaks on the console, and where."""
+
+    def __init__(self, user: str = OWNER, guild: str | None = "console") -> None:
+        self.user, self.guild, self.admin = user, guild, False
+
+    def says(self, text: str, answer: Answer | None = None) -> Message:
+        user = User(self.user, self.user, is_admin=self.admin and self.guild is not None)
+        return Message(text, user, PLATFORM, "console", self.guild, answer=answer)
+
+    def obey(self, line: str) -> str:
+        """Do what a console's own line says; what is shown for it."""
+        word, _, rest = line.partition(" ")
+        rest = rest.strip()
+        if word == "/as" and rest and rest.isprintable() and len(rest) <= 64:
+            self.user, self.admin = rest, False
+        elif word == "/admin" and rest in ("on", "off"):
+            self.admin = rest == "on"
+        elif word == "/guild" and rest and rest.isprintable() and len(rest) <= 64:
+            self.guild = rest
+        elif word == "/dm":
+            self.guild = None
+        else:
+            return _HELP
+        where = "in a direct message" if self.guild is None else f"in guild {self.guild}"
+        return f"You are {self.user}{' (administrator)' if self.admin else ''}, {where}."
+
+
+class Console:
+    """Shows replies to a person with colour, to a pipe as plain text.
+
+    :param zone: in which moments are shown
+    """
+
+    def __init__(self, zone: tzinfo, output: TextIO | None = None) -> None:
+        self._zone = zone
+        self._output = output or sys.stdout
+        self._rich = self._output.isatty()
+
+    async def show(self, reply: Reply) -> None:
+        if self._rich:
+            self._show_rich(reply)
+        else:
+            self.write(to_text(reply, self._zone))
+
+    def write(self, text: str) -> None:
+        """Write text that holds nothing a terminal would obey."""
+        print(printable(text), file=self._output, flush=True)
+
+    def _show_rich(self, reply: Reply) -> None:
+        from rich.console import Console as RichConsole
+        from rich.panel import Panel
+        from rich.table import Table
+        from rich.text import Text
+
+        body = Table.grid(padding=(0, 2))
+        body.add_column(no_wrap=True, style="bold")
+        body.add_column()
+        grid = Table.grid()
+        for line in (reply.text, *reply.items):
+            if line:
+                grid.add_row(Text(printable(_unmarked(plain(line, self._zone)))))
+        for field in reply.fields:
+            body.add_row(Text(printable(field.name)), Text(printable(_unmarked(plain(field.value, self._zone)))))
+        if reply.fields:
+            grid.add_row(body)
+        if reply.chart:
+            grid.add_row(Text(chart_text(reply.chart)))
+        for file in reply.files:
+            grid.add_row(Text(f"📎 {printable(file.name)}, {len(file.content)} bytes"))
+        title = Text(printable(reply.title)) if reply.title else None
+        panel = Panel(grid, title=title, title_align="left", border_style=_TONES[reply.tone], expand=False)
+        RichConsole(file=self._output, highlight=False).print(panel)
+
+
+def to_text(reply: Reply, zone: tzinfo) -> str:
+    """A reply as plain lines, its chart drawn with characters."""
+    text = _unmarked(reply.plain(zone))
+    return f"{text}\n{chart_text(reply.chart)}".strip() if reply.chart else text
+
+
+def _unmarked(text: str) -> str:
+    return text.replace("`", "").replace("**", "")
+
+
+def chart_text(chart: Chart) -> str:
+    """A chart in block characters: a line for each series, with its highest value."""
+    lines = []
+    width = max((len(name) for name in chart.series), default=0)
+    highest = max((value for values in chart.series.values() for value in values), default=0.0)
+    for name, values in chart.series.items():
+        top = highest if chart.kind == "heatmap" else max(values, default=0.0)
+        drawn = "".join(_BARS[round(8 * value / top)] if top else " " for value in values)
+        lines.append(f"{name:<{width}} {drawn} max {max(values, default=0.0):g} {chart.unit}".rstrip())
+    if chart.labels:
+        lines.append(f"{'':<{width}} {chart.labels[0]} … {chart.labels[-1]}")
+    return "\n".join(lines)
+
+
+async def lines_of(stream: TextIO) -> AsyncIterator[str]:
+    """The lines of ``stream``, read on a thread that does not outlive the wait for the next one."""
+    while True:
+        line = await anyio.to_thread.run_sync(stream.readline, abandon_on_cancel=True)
+        if not line:
+            return
+        yield line.rstrip("\r\n")
+
+
+async def converse(
+    console: Console,
+    run: Run,
+    prefix: str,
+    stream: TextIO | None = None,
+) -> None:
+    """Take lines until there are no more, each a message, each answered before the next is read.
+
+    :param run: ``bot.dispatch``, with ``send`` bound to the console
+    """
+    stream = stream or sys.stdin
+    speaker, question = Speaker(), None
+    interactive = stream.isatty()
+    if interactive:
+        console.write(f"Type {prefix}help, or /help for the console's own lines; Ctrl-D ends.")
+    _prompt(speaker, interactive)
+    async for line in lines_of(stream):
+        if line.strip() in ("/quit", "/exit"):
+            return
+        if line.startswith("/"):
+            console.write(speaker.obey(line.strip()))
+        else:
+            question = await _say(console, run, speaker, line, question)
+        _prompt(speaker, interactive, question)
+
+
+async def _say(console: Console, run: Run, speaker: Speaker, line: str, question: Question | None) -> Question | None:
+    if question is not None and line.strip().lower() in ("y", "yes", "n", "no"):
+        message = speaker.says("", Answer(question.token, line.strip().lower().startswith("y")))
+    else:
+        message = speaker.says(line)
+    outcome = await run(message)
+    if outcome.reply is not None:
+        reply = outcome.reply
+        await console.show(_asking(reply) if reply.question else reply)
+        return reply.question
+    if outcome.status == "refused" and outcome.trace is not None:
+        console.write(f"(no answer: refused by {outcome.refused_by}; the owner can ask !why {outcome.trace.id})")
+    return None
+
+
+def _asking(reply: Reply) -> Reply:
+    assert reply.question is not None
+    return Reply(f"{reply.text} (y/n, within {reply.question.expires_in:.0f} s)", reply.title, tone=reply.tone)
+
+
+def _prompt(speaker: Speaker, interactive: bool, question: Question | None = None) -> None:
+    if interactive:
+        with suppress(BrokenPipeError):
+            print(f"{speaker.user}{'?' if question else '>'} ", end="", flush=True)

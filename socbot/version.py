@@ -1,0 +1,3 @@
+"""The version, where everything can read it without importing anything."""
+
+VERSION = "0.1.0"
