@@ -1,0 +1,6 @@
+"""How often a user may run commands, and what becomes of who will not keep to it."""
+
+from socbot.systems.rate_limit.limiter import Refusal
+from socbot.systems.rate_limit.system import RateLimiter, Violation
+
+__all__ = ["RateLimiter", "Refusal", "Violation"]

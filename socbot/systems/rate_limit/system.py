@@ -1,0 +1,517 @@
+"""The rate limiter: the limits in memory, and what must outlive the process in the store."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import anyio
+import anyio.lowlevel
+from msgspec import Struct
+
+from socbot.config import LadderStep, RateLimitConfig
+from socbot.dispatch.arguments import Duration
+from socbot.dispatch.clock import Clock
+from socbot.dispatch.messages import Identity
+from socbot.dispatch.outcomes import Outcome
+from socbot.jobs.job import Job
+from socbot.jobs.schedules import Every
+from socbot.storage.connection import Connection
+from socbot.storage.database import Database
+from socbot.systems.blacklist import Blacklist
+from socbot.systems.rate_limit.limiter import QUIET, Limiter, Refusal
+from socbot.systems.rate_limit.table import Table
+
+Action: TypeAlias = Literal["warn", "timeout", "blacklist"]
+
+FORGET_INTERVAL = 60.0
+_KEEP_VIOLATIONS = 90 * 86_400.0
+
+
+class Violation(Struct, frozen=True):
+    """One violation and what it cost.
+
+    :param number: which one it is of those that count
+    :param steps: how many steps the ladder has
+    :param duration: seconds of the timeout or listing; None for ever
+    :param told: whether the person is to hear of it
+    """
+
+    action: Action
+    number: int
+    steps: int
+    duration: float | None = None
+    told: bool = True
+
+
+class Exemption(Struct, frozen=True):
+    """Who is not limited, until when (None for ever), by whose word."""
+
+    platform: str
+    id: str
+    until: float | None
+    given_by: str
+    given_at: float
+
+
+class Standing(Struct, frozen=True):
+    """How one user stands; all waits in seconds.
+
+    :param used: how much of the burst is in use
+    :param cooldowns: commands whose own cooldown runs
+    :param muted: how long a timeout lasts still
+    :param exempt: why the user is not limited, or an empty text
+    """
+
+    used: int
+    burst: int
+    window: float
+    next_in: float
+    cooldowns: tuple[tuple[str, float], ...]
+    violations: int
+    steps: int
+    muted: float
+    exempt: str
+
+
+class RateLimitStats(Struct, frozen=True):
+    """Since the first violation that is kept; ``refusals`` up to the last flush of the telemetry."""
+
+    violations: int
+    warned: int
+    timed_out: int
+    blacklisted: int
+    top: tuple[tuple[str, str, int], ...]
+    refusals: tuple[tuple[str, int], ...]
+
+
+class RateLimiter:
+    """Every user's limits, the ladder of what violations cost, and who is exempt.
+
+    Decisions are made on monotonic time. What is stored is wall time, and is turned back when it is loaded.
+    """
+
+    def __init__(self, database: Database, clock: Clock, config: RateLimitConfig, blacklist: Blacklist) -> None:
+        """:raises ValueError: if the configuration is impossible"""
+        _check(config)
+        self._database, self._clock, self._config, self._blacklist = database, clock, config, blacklist
+        self._limiter = Limiter(config, Table(config.max_users))
+        self._muted: dict[Identity, float] = {}
+        self._exempt: dict[Identity, float] = {}
+
+    @property
+    def config(self) -> RateLimitConfig:
+        return self._config
+
+    def configure(self, config: RateLimitConfig) -> None:
+        """Apply ``config`` at once; what users have used stays used.
+
+        :raises ValueError: if it is impossible; then nothing has changed
+        """
+        _check(config)
+        self._limiter.configure(config)
+        self._config = config
+
+    def jobs(self) -> tuple[Job, ...]:
+        return (
+            Job(
+                "rate_limit_forget",
+                self.forget,
+                Every(FORGET_INTERVAL),
+                description="Forgets users whose limits have come back, and violations that count no longer",
+            ),
+        )
+
+    async def load(self) -> None:
+        """Read back what users had used, who is muted and who is exempt.
+
+        :raises StoreError: if the store cannot be read
+        """
+        wall, now = self._clock.time(), self._clock.monotonic()
+        stored = await self._database.read(lambda connection: _read_all(connection, wall))
+        self._restore_states(stored.states, wall, now)
+        for platform, subject, command, until in stored.cooldowns:
+            wait = min(until - wall, self._config.cooldowns.get(command, 0.0))
+            if wait > 0:
+                self._limiter.restore_command((platform, subject), command, now + wait, now)
+        self._muted = {(platform, subject): now + until - wall for platform, subject, until in stored.muted}
+        self._exempt = {
+            (platform, subject): math.inf if until is None else now + until - wall
+            for platform, subject, until in stored.exempt
+        }
+
+    def _restore_states(self, rows: list[tuple[Any, ...]], wall: float, now: float) -> None:
+        # The host's clock may have been set back since: nobody waits longer than if it all had just happened.
+        config = self._config
+        longest_silence = max(QUIET, config.window, config.cooldown, *config.cooldowns.values())
+        for platform, subject, used, cooling, silent, refusals in rows:
+            state = (
+                now + min(used - wall, config.window),
+                now + min(cooling - wall, config.cooldown),
+                now + min(silent - wall, longest_silence),
+                refusals,
+            )
+            self._limiter.restore((platform, subject), state, now)
+
+    # -- the hot path -----------------------------------------------------------------------------------
+
+    def hit(self, identity: Identity, command: str) -> Refusal | None:
+        """Admit ``command`` and count it, or say why not. Synchronous, and so exact under concurrency."""
+        now = self._clock.monotonic()
+        if self._muted:
+            muted = self._muted.get(identity, 0.0) - now
+            if muted > 0:
+                return Refusal("timeout", muted, self._config.burst, self._config.window)
+        return self._limiter.hit(identity, command, now)
+
+    def muted(self, identity: Identity) -> Refusal | None:
+        """The refusal of a user who is timed out, whatever the command; otherwise None."""
+        wait = self._muted.get(identity, 0.0) - self._clock.monotonic() if self._muted else 0.0
+        return Refusal("timeout", wait, self._config.burst, self._config.window) if wait > 0 else None
+
+    def exemption(self, identity: Identity, *, owner: bool, admin: bool) -> str:
+        """Why the user is not limited; an empty text for who is."""
+        if owner and self._config.exempt_owner:
+            return "the owner is exempt"
+        if admin and self._config.exempt_admins:
+            return "administrators are exempt"
+        if self._exempt and self._exempt.get(identity, 0.0) > self._clock.monotonic():
+            return "on the list of the exempt"
+        return ""
+
+    # -- violations -------------------------------------------------------------------------------------
+
+    async def violate(self, identity: Identity, command: str) -> Violation:
+        """Record a violation and do what its step of the ladder says; all of it is stored when this returns.
+
+        Whoever cannot be listed is warned and nothing more.
+
+        :raises StoreError: if it could not be stored
+        """
+        wall, config = self._clock.time(), self._config
+        spared = self._blacklist.is_protected(identity)
+        with anyio.CancelScope(shield=True):  # what is committed must be in force
+            violation = await self._database.write(
+                lambda connection: _record_violation(connection, identity, command, wall, config, spared)
+            )
+            if violation.action == "timeout" and violation.duration is not None:
+                self._muted[identity] = self._clock.monotonic() + violation.duration
+            elif violation.action == "blacklist" and not self._blacklist.is_listed("user", identity):
+                await self._blacklist.add(
+                    "user",
+                    identity,
+                    reason=f"{violation.number} rate limit violations within {Duration(config.decay)}",
+                    by="rate_limit",
+                    duration=violation.duration,
+                    source="rate_limit",
+                )
+        return violation
+
+    async def reset_violations(self, identity: Identity) -> int:
+        """Let nothing count against the user any more, and lift a timeout; how many violations did count.
+
+        :raises StoreError: if it could not be stored; then nothing has changed
+        """
+        wall, since = self._clock.time(), self._clock.time() - self._config.decay
+        with anyio.CancelScope(shield=True):
+            cleared = await self._database.write(lambda connection: _clear(connection, identity, wall, since))
+            self._muted.pop(identity, None)
+            self._limiter.end_episode(identity, self._clock.monotonic())
+        return cleared
+
+    # -- exemptions -------------------------------------------------------------------------------------
+
+    async def toggle_exemption(self, identity: Identity, by: str, duration: float | None = None) -> Exemption | None:
+        """Exempt the user for ``duration`` seconds or for ever, or limit one again who was exempt.
+
+        :returns: the exemption; None if there is none any more
+        :raises StoreError: if it could not be stored; then nothing has changed
+        """
+        now, wall = self._clock.monotonic(), self._clock.time()
+        with anyio.CancelScope(shield=True):
+            if self._exempt.get(identity, 0.0) > now:
+                await self._database.write(lambda connection: _delete_exemption(connection, identity))
+                del self._exempt[identity]
+                return None
+            until = None if duration is None else wall + duration
+            exemption = Exemption(*identity, until, by, wall)
+            await self._database.write(lambda connection: _write_exemption(connection, exemption))
+            self._exempt[identity] = math.inf if duration is None else now + duration
+            self._muted.pop(identity, None)
+        return exemption
+
+    async def exemptions(self) -> tuple[Exemption, ...]:
+        """Who is exempt by name, newest first."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT platform, subject, until, given_by, given_at FROM rate_limit_exemptions ORDER BY given_at DESC"
+            )
+        )
+        now = self._clock.monotonic()
+        exemptions = (Exemption(*row) for row in rows)
+        return tuple(each for each in exemptions if self._exempt.get((each.platform, each.id), 0.0) > now)
+
+    # -- reports ----------------------------------------------------------------------------------------
+
+    async def standing(self, identity: Identity, *, owner: bool = False, admin: bool = False) -> Standing:
+        now, since = self._clock.monotonic(), self._clock.time() - self._config.decay
+        violations = await self._database.read(lambda connection: _count_violations(connection, identity, since))
+        limiter, muted = self._limiter, self.muted(identity)
+        waits = ((name, limiter.command_wait(identity, name, now)) for name in self._config.cooldowns)
+        return Standing(
+            limiter.quota.used(limiter.state(identity, now)[0], now),
+            self._config.burst,
+            self._config.window,
+            max(*limiter.waits(identity, now), muted.retry_after if muted else 0.0),
+            tuple((name, wait) for name, wait in waits if wait),
+            violations,
+            len(self._config.ladder),
+            muted.retry_after if muted else 0.0,
+            self.exemption(identity, owner=owner, admin=admin),
+        )
+
+    def rehearse(self, identity: Identity, command: str, count: int) -> tuple[Refusal | None, ...]:
+        """What ``count`` calls made now would meet, on a copy: None where one would be admitted."""
+        now = self._clock.monotonic()
+        copy = self._limiter.copy_for(identity, self._config, now)
+        muted = self.muted(identity)
+        return tuple(muted or copy.hit(identity, command, now) for _ in range(count))
+
+    async def stats(self) -> RateLimitStats:
+        return await self._database.read(_read_stats)
+
+    # -- the store --------------------------------------------------------------------------------------
+
+    def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        """Sink for the telemetry: store what users have used since the last flush, and count refusals.
+
+        Runs on the database's thread. A state is taken out of ``unsaved`` in one step, so one that is put in
+        meanwhile is stored now or next time.
+        """
+        wall = self._clock.time()
+        to_wall = wall - self._clock.monotonic()
+        _write_states(connection, self._limiter.unsaved, to_wall)
+        _write_cooldowns(connection, self._limiter.unsaved_cooldowns, to_wall)
+        refusals: dict[str, int] = {}
+        for outcome in outcomes:
+            if outcome.refused_by == "rate_limit" and outcome.command is not None:
+                refusals[outcome.command] = refusals.get(outcome.command, 0) + 1
+        if refusals:
+            connection.execute_many(
+                "INSERT INTO rate_limit_refusals (command, count, last_at) VALUES (:command, :count, :at)"
+                " ON CONFLICT (command) DO UPDATE SET count = rate_limit_refusals.count + excluded.count,"
+                " last_at = excluded.last_at",
+                [{"command": command, "count": count, "at": wall} for command, count in refusals.items()],
+            )
+
+    async def forget(self) -> None:
+        """Forget idle users, in memory and in the store, and violations that no longer count.
+
+        :raises StoreError: if the store is out of order
+        """
+        now, wall = self._clock.monotonic(), self._clock.time()
+        self._muted = {identity: until for identity, until in self._muted.items() if until > now}
+        self._exempt = {identity: until for identity, until in self._exempt.items() if until > now}
+        for _ in self._limiter.table.forget(now):
+            await anyio.lowlevel.checkpoint()
+        keep = max(self._config.decay, _KEEP_VIOLATIONS)
+        await self._database.write(lambda connection: _delete_passed(connection, wall, wall - keep))
+
+    async def erase(self, identity: Identity) -> dict[str, int]:
+        """Erase what is stored of one user; rows by table.
+
+        :raises StoreError: if it could not be stored; then nothing has changed
+        """
+        self._limiter.unsaved.pop(identity, None)
+        for key in [key for key in self._limiter.unsaved_cooldowns if key[0] == identity]:
+            self._limiter.unsaved_cooldowns.pop(key, None)
+        with anyio.CancelScope(shield=True):
+            erased = await self._database.write(lambda connection: _erase(connection, identity))
+            self._exempt.pop(identity, None)
+        return erased
+
+
+def _check(config: RateLimitConfig) -> None:
+    """:raises ValueError: naming what cannot be"""
+    for position, step in enumerate(config.ladder):
+        if step.action == "timeout" and step.duration is None:
+            raise ValueError(f"rate_limit.ladder[{position}]: a timeout needs a duration")
+
+
+def _step(config: RateLimitConfig, number: int) -> LadderStep:
+    """What violation ``number`` costs: each climbs a step, the last one repeats."""
+    return config.ladder[min(number, len(config.ladder)) - 1] if config.ladder else LadderStep("warn")
+
+
+def _key(identity: Identity) -> dict[str, Any]:
+    return {"platform": identity[0], "subject": identity[1]}
+
+
+def _count_violations(connection: Connection, identity: Identity, since: float) -> int:
+    rows = connection.execute(
+        "SELECT count(*) FROM rate_limit_violations"
+        " WHERE platform = :platform AND subject = :subject AND at > :since AND cleared_at IS NULL",
+        _key(identity) | {"since": since},
+    )
+    return int(rows[0][0])
+
+
+def _record_violation(
+    connection: Connection, identity: Identity, command: str, wall: float, config: RateLimitConfig, spared: bool
+) -> Violation:
+    number = _count_violations(connection, identity, wall - config.decay) + 1
+    step = LadderStep("warn") if spared else _step(config, number)
+    told = step.action != "warn" or _count_violations(connection, identity, wall - QUIET) == 0
+    connection.change(
+        "INSERT INTO rate_limit_violations (platform, subject, at, command, action, until)"
+        " VALUES (:platform, :subject, :at, :command, :action, :until)",
+        _key(identity)
+        | {
+            "at": wall,
+            "command": command,
+            "action": step.action,
+            "until": None if step.duration is None else wall + step.duration,
+        },
+    )
+    return Violation(step.action, number, len(config.ladder), step.duration, told)
+
+
+def _clear(connection: Connection, identity: Identity, wall: float, since: float) -> int:
+    counted = _count_violations(connection, identity, since)
+    connection.change(
+        "UPDATE rate_limit_violations SET cleared_at = :at"
+        " WHERE platform = :platform AND subject = :subject AND cleared_at IS NULL",
+        _key(identity) | {"at": wall},
+    )
+    return counted
+
+
+class _Stored(Struct):
+    states: list[tuple[Any, ...]]
+    cooldowns: list[tuple[Any, ...]]
+    muted: list[tuple[Any, ...]]
+    exempt: list[tuple[Any, ...]]
+
+
+def _read_all(connection: Connection, wall: float) -> _Stored:
+    now = {"now": wall}
+    return _Stored(
+        connection.execute(
+            "SELECT platform, subject, spent_until, cooldown_until, silent_until, refusals FROM rate_limit_state"
+            " WHERE spent_until > :now OR cooldown_until > :now OR silent_until > :now",
+            now,
+        ),
+        connection.execute(
+            "SELECT platform, subject, command, until FROM rate_limit_cooldowns WHERE until > :now", now
+        ),
+        connection.execute(
+            "SELECT platform, subject, max(until) FROM rate_limit_violations"
+            " WHERE action = 'timeout' AND until > :now AND cleared_at IS NULL GROUP BY platform, subject",
+            now,
+        ),
+        connection.execute(
+            "SELECT platform, subject, until FROM rate_limit_exemptions WHERE until IS NULL OR until > :now", now
+        ),
+    )
+
+
+def _write_states(
+    connection: Connection, unsaved: dict[Identity, tuple[float, float, float, int]], to_wall: float
+) -> None:
+    rows = []
+    for _ in range(len(unsaved)):
+        identity, (used, cooling, silent, refusals) = unsaved.popitem()
+        rows.append(
+            {
+                "platform": identity[0],
+                "subject": identity[1],
+                "used": used + to_wall,
+                "cooling": cooling + to_wall,
+                "silent": silent + to_wall,
+                "refusals": refusals,
+            }
+        )
+    if rows:
+        connection.execute_many(
+            "INSERT INTO rate_limit_state (platform, subject, spent_until, cooldown_until, silent_until, refusals)"
+            " VALUES (:platform, :subject, :used, :cooling, :silent, :refusals) ON CONFLICT (platform, subject)"
+            " DO UPDATE SET spent_until = excluded.spent_until, cooldown_until = excluded.cooldown_until,"
+            " silent_until = excluded.silent_until, refusals = excluded.refusals",
+            rows,
+        )
+
+
+def _write_cooldowns(connection: Connection, unsaved: dict[tuple[Identity, str], float], to_wall: float) -> None:
+    rows = []
+    for _ in range(len(unsaved)):
+        (identity, command), until = unsaved.popitem()
+        rows.append(_key(identity) | {"command": command, "at": until + to_wall})
+    if rows:
+        connection.execute_many(
+            "INSERT INTO rate_limit_cooldowns (platform, subject, command, until)"
+            " VALUES (:platform, :subject, :command, :at)"
+            " ON CONFLICT (platform, subject, command) DO UPDATE SET until = excluded.until",
+            rows,
+        )
+
+
+def _write_exemption(connection: Connection, exemption: Exemption) -> None:
+    connection.change(
+        "INSERT INTO rate_limit_exemptions (platform, subject, until, given_by, given_at)"
+        " VALUES (:platform, :subject, :ends, :by, :at) ON CONFLICT (platform, subject)"
+        " DO UPDATE SET until = excluded.until, given_by = excluded.given_by, given_at = excluded.given_at",
+        {
+            "platform": exemption.platform,
+            "subject": exemption.id,
+            "ends": exemption.until,
+            "by": exemption.given_by,
+            "at": exemption.given_at,
+        },
+    )
+
+
+def _delete_exemption(connection: Connection, identity: Identity) -> int:
+    return connection.change(
+        "DELETE FROM rate_limit_exemptions WHERE platform = :platform AND subject = :subject", _key(identity)
+    )
+
+
+def _read_stats(connection: Connection) -> RateLimitStats:
+    actions: dict[str, int] = dict(
+        connection.execute("SELECT action, count(*) FROM rate_limit_violations GROUP BY action")
+    )
+    top = connection.execute(
+        "SELECT platform, subject, count(*) FROM rate_limit_violations GROUP BY platform, subject"
+        " ORDER BY count(*) DESC, subject LIMIT 10"
+    )
+    refusals = connection.execute(
+        "SELECT command, count FROM rate_limit_refusals ORDER BY count DESC, command LIMIT 20"
+    )
+    return RateLimitStats(
+        sum(actions.values()),
+        actions.get("warn", 0),
+        actions.get("timeout", 0),
+        actions.get("blacklist", 0),
+        tuple((platform, subject, count) for platform, subject, count in top),
+        tuple((command, count) for command, count in refusals),
+    )
+
+
+def _delete_passed(connection: Connection, wall: float, oldest: float) -> None:
+    now = {"now": wall}
+    connection.change(
+        "DELETE FROM rate_limit_state WHERE spent_until <= :now AND cooldown_until <= :now AND silent_until <= :now",
+        now,
+    )
+    connection.change("DELETE FROM rate_limit_cooldowns WHERE until <= :now", now)
+    connection.change("DELETE FROM rate_limit_exemptions WHERE until <= :now", now)
+    connection.change("DELETE FROM rate_limit_violations WHERE at < :oldest", {"oldest": oldest})
+
+
+def _erase(connection: Connection, identity: Identity) -> dict[str, int]:
+    tables = ("rate_limit_state", "rate_limit_cooldowns", "rate_limit_violations", "rate_limit_exemptions")
+    return {
+        table: connection.change(
+            f"DELETE FROM {table} WHERE platform = :platform AND subject = :subject", _key(identity)
+        )
+        for table in tables
+    }
