@@ -88,6 +88,15 @@ class Sketch:
                 return min(max(middle, self.least), self.most)
         return self.most
 
+    def above(self, seconds: float) -> int:
+        """How many runs took ``seconds`` or longer; those up to one percent shorter may be among them."""
+        if seconds > self.most:
+            return 0
+        if seconds <= self.least:
+            return self.count
+        bucket = math.ceil(math.log(seconds) * _PER_LOG)
+        return sum(self._counts[max(0, bucket - self._first) :])
+
     def to_bytes(self) -> bytes:
         return _encode(_Packed(self.total, self.least, self.most, self._first, self._counts))
 

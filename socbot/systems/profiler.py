@@ -1,0 +1,370 @@
+"""The profiler: how long commands take, whole and part by part, and which runs were slow."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from socbot.config import ProfilerConfig
+from socbot.dispatch.clock import Clock
+from socbot.dispatch.outcomes import Outcome, Stage, Trace
+from socbot.jobs.job import Job
+from socbot.jobs.schedules import Every
+from socbot.storage.connection import Connection
+from socbot.storage.database import Database
+from socbot.systems.identities import Pseudonyms, storable
+from socbot.systems.sketch import Sketch
+
+Rating: TypeAlias = Literal["Excellent", "Good", "Acceptable", "Slow"]
+Key: TypeAlias = tuple[int, str, str, str]
+"""Hours since 1970, command, part, status."""
+
+COMMAND = "command"
+"""The part that is what the profiler's middleware wraps."""
+
+HANDLER = "handler"
+"""The part that is the handler alone; every other part is a middleware, without what it wraps."""
+
+RAN = ("ok", "failed")
+"""The statuses of the runs that count as a command's own; the others ended before they began."""
+
+_HOUR, _DAY = 3600.0, 86_400.0
+_AT_ONCE = 200  # commands looked up by one statement
+_LOCK = 0x50C_B07  # any number, the same in every process that writes profiles
+
+
+def rating(seconds: float) -> Rating:
+    """How good a mean time is, in the words of the older bot."""
+    if seconds < 0.1:
+        return "Excellent"
+    if seconds < 0.5:
+        return "Good"
+    return "Acceptable" if seconds < 1.0 else "Slow"
+
+
+class Profile(Struct, frozen=True):
+    """What is known of one part of one command that ended in one way.
+
+    :param hour: hours since 1970, where it is about one hour, or one past day from its first hour on
+    """
+
+    command: str
+    part: str
+    status: str
+    sketch: Sketch
+    hour: int = 0
+
+
+class SlowRun(Struct, frozen=True):
+    """One run that was not faster than ``profiler.slow``; ``at`` in seconds since 1970."""
+
+    at: float
+    command: str
+    seconds: float
+    platform: str
+    subject: str
+    guild: str
+    trace_id: str
+
+
+class Slowness(Struct, frozen=True):
+    """How often a command was slow, and how slow at worst."""
+
+    command: str
+    times: int
+    worst: float
+    last_at: float
+
+
+class Profiler:
+    """Times by command, part, status and hour, as sketches in the store.
+
+    :param flush: writes what was recorded and is still in memory
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        flush: Callable[[], Awaitable[None]],
+        clock: Clock,
+        config: ProfilerConfig,
+        pseudonyms: Pseudonyms,
+    ) -> None:
+        self._database = database
+        self._flush = flush
+        self._clock = clock
+        self._config = config
+        self._pseudonyms = pseudonyms
+
+    @property
+    def slow(self) -> float:
+        """Seconds from which on a run is slow."""
+        return self._config.slow
+
+    def configure(self, config: ProfilerConfig) -> None:
+        self._config = config
+
+    def jobs(self) -> tuple[Job, ...]:
+        return (Job("profile_retention", self.tidy, Every(_HOUR), "merges past hours into days, forgets old ones"),)
+
+    # -- writing --------------------------------------------------------------------------------------
+
+    def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        """Count the times of ``outcomes`` in whose chain the profiler stood: a telemetry sink."""
+        times: dict[Key, list[float]] = {}
+        slow: list[dict[str, object]] = []
+        course = _Course(())
+        for outcome in outcomes:
+            trace = outcome.trace
+            if trace is None or outcome.command is None:
+                continue
+            if trace.stages is not course.stages:
+                course = _Course(trace.stages)
+            if course.profiler is None:
+                continue
+            seconds = course.measure(times, (int(trace.at // _HOUR), outcome.command, outcome.status), trace)
+            if seconds >= self._config.slow:
+                slow.append(self._slow_run(outcome, trace, seconds))
+        if times:
+            _count(connection, times)
+        if slow:
+            self._store_slow(connection, slow)
+
+    def _slow_run(self, outcome: Outcome, trace: Trace, seconds: float) -> dict[str, object]:
+        return {
+            "at": trace.at,
+            "command": outcome.command,
+            "seconds": seconds,
+            "platform": outcome.message.platform,
+            "subject": self._pseudonyms.of(outcome.identity),
+            "guild": storable(outcome.message.guild or ""),
+            "trace_id": trace.id,
+        }
+
+    def _store_slow(self, connection: Connection, runs: list[dict[str, object]]) -> None:
+        kept = self._config.slow_runs
+        connection.execute_many(
+            "INSERT INTO slow_runs (at, command, seconds, platform, subject, guild, trace_id)"
+            " VALUES (:at, :command, :seconds, :platform, :subject, :guild, :trace_id)",
+            runs[-kept:],
+        )
+        connection.change(
+            "DELETE FROM slow_runs WHERE id <= (SELECT id FROM slow_runs ORDER BY id DESC LIMIT 1 OFFSET :kept)",
+            {"kept": kept},
+        )
+
+    async def tidy(self) -> None:
+        """Merge the hours of past days into days, and delete what is older than ``retention_days``."""
+        now = self._clock.time()
+        before = now - self._config.retention_days * _DAY
+
+        def forget(connection: Connection) -> None:
+            connection.change("DELETE FROM profile WHERE hour < :hour", {"hour": int(before // _HOUR)})
+            connection.change("DELETE FROM slow_runs WHERE at < :before", {"before": before})
+
+        await self._database.write(forget)
+        # One hour at a time: each is a short transaction, between which others get their turn.
+        while await self._database.write(partial(_merge_an_hour, before=int(now // _DAY - 1) * 24)):
+            pass
+
+    async def reset(self, command: str | None = None) -> tuple[int, int]:
+        """Forget the times and slow runs of ``command``, or of all; the result is how many runs and slow runs."""
+        await self._flush()
+        where, values = _of(command)
+
+        def forget(connection: Connection) -> tuple[int, int]:
+            counts = connection.execute(f"SELECT part, SUM(count) FROM profile{where} GROUP BY part", values)
+            connection.change(f"DELETE FROM profile{where}", values)
+            runs = next((int(count) for part, count in counts if part == COMMAND), 0)
+            return runs, connection.change(f"DELETE FROM slow_runs{where}", values)
+
+        return await self._database.write(forget)
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    async def profiles(self, command: str | None = None) -> tuple[Profile, ...]:
+        """All that is known, of ``command`` or of every command."""
+        await self._flush()
+        return await self._database.read(lambda connection: _merged(_rows(connection, command)))
+
+    async def days(self, command: str) -> tuple[Profile, ...]:
+        """The runs of ``command`` on each day, oldest first; ``hour`` is the day's first."""
+        await self._flush()
+
+        def read(connection: Connection) -> tuple[Profile, ...]:
+            rows = [row for row in _rows(connection, command) if row.part == COMMAND and row.status in RAN]
+            days: dict[int, Sketch] = {}
+            for row in rows:
+                days.setdefault(row.hour // 24 * 24, Sketch()).merge(row.sketch)
+            return tuple(Profile(command, COMMAND, "", sketch, hour) for hour, sketch in days.items())
+
+        return await self._database.read(read)
+
+    async def export(self) -> tuple[Profile, ...]:
+        """Every stored row, oldest first."""
+        await self._flush()
+        return await self._database.read(lambda connection: tuple(_rows(connection, None)))
+
+    async def slow_runs(self, command: str | None = None, count: int = 10) -> tuple[SlowRun, ...]:
+        """The last slow runs, of ``command`` or of every command, newest first."""
+        await self._flush()
+        where, values = _of(command)
+        sql = f"SELECT at, command, seconds, platform, subject, guild, trace_id FROM slow_runs{where}"
+        sql += " ORDER BY id DESC LIMIT :count"
+        rows = await self._database.read(lambda connection: connection.execute(sql, values | {"count": count}))
+        return tuple(SlowRun(*row) for row in rows)
+
+    async def slowness(self, threshold: float) -> tuple[Slowness, ...]:
+        """The commands that took ``threshold`` seconds or longer, the slowest first."""
+        await self._flush()
+        return await self._database.read(lambda connection: tuple(_slowness(connection, threshold)))
+
+
+class _Course:
+    """One order of the chain, and how the times of a trace of it are read."""
+
+    def __init__(self, stages: tuple[Stage, ...]) -> None:
+        self.stages = stages
+        names = [stage.name for stage in stages]
+        self.profiler = names.index("profiler") if "profiler" in names else None
+        self._parts = list(enumerate([*names, HANDLER]))
+
+    def measure(self, times: dict[Key, list[float]], run: tuple[int, str, str], trace: Trace) -> float:
+        """Add the times of the parts that were reached; the result is what the profiler wraps, 0 if not reached."""
+        hour, command, status = run
+        marks = trace.times
+        spans = [
+            left - entered if entered and left else 0.0 for entered, left in zip(marks[::2], marks[1::2], strict=True)
+        ]
+        spans.append(0.0)
+        for position, part in self._parts:
+            if marks[2 * position]:
+                own = spans[position] - spans[position + 1]
+                key = (hour, command, part, status)
+                if key in times:
+                    times[key].append(own)
+                else:
+                    times[key] = [own]
+        assert self.profiler is not None
+        inside = self.profiler + 1
+        if not marks[2 * inside]:
+            return 0.0
+        times.setdefault((hour, command, COMMAND, status), []).append(spans[inside])
+        return spans[inside]
+
+
+# -- the profile table --------------------------------------------------------------------------------
+
+
+def _count(connection: Connection, times: dict[Key, list[float]]) -> None:
+    sketches = _stored(connection, times)
+    for key, seconds in times.items():
+        sketches[key].add(seconds)
+    _store(connection, sketches)
+
+
+def _stored(connection: Connection, keys: Iterable[Key]) -> dict[Key, Sketch]:
+    """The sketch of each of ``keys``, an empty one where there is none yet."""
+    if connection.dialect == "postgresql":
+        # Other processes write profiles too, and what is read here must not change before it is written back.
+        connection.execute("SELECT pg_advisory_xact_lock(:lock)", {"lock": _LOCK})
+    sketches = {key: Sketch() for key in keys}
+    commands: dict[int, set[str]] = {}
+    for hour, command, _, _ in sketches:
+        commands.setdefault(hour, set()).add(command)
+    for hour, names in commands.items():
+        for some in _batches(sorted(names)):
+            places = ", ".join(f":c{number}" for number in range(len(some)))
+            values = {"hour": hour} | {f"c{number}": name for number, name in enumerate(some)}
+            for command, part, status, packed in connection.execute(
+                f"SELECT command, part, status, sketch FROM profile WHERE hour = :hour AND command IN ({places})",
+                values,
+            ):
+                key = (hour, command, part, status)
+                if key in sketches:
+                    sketches[key] = Sketch.from_bytes(packed)
+    return sketches
+
+
+def _batches(names: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(names), _AT_ONCE):
+        yield names[start : start + _AT_ONCE]
+
+
+def _store(connection: Connection, sketches: dict[Key, Sketch]) -> None:
+    connection.execute_many(
+        "INSERT INTO profile (hour, command, part, status, count, total, least, most, sketch)"
+        " VALUES (:hour, :command, :part, :status, :count, :total, :least, :most, :sketch)"
+        " ON CONFLICT (hour, command, part, status) DO UPDATE SET count = excluded.count, total = excluded.total,"
+        " least = excluded.least, most = excluded.most, sketch = excluded.sketch",
+        [
+            {
+                "hour": hour,
+                "command": command,
+                "part": part,
+                "status": status,
+                "count": sketch.count,
+                "total": sketch.total,
+                "least": sketch.least,
+                "most": sketch.most,
+                "sketch": sketch.to_bytes(),
+            }
+            for (hour, command, part, status), sketch in sketches.items()
+        ],
+    )
+
+
+def _merge_an_hour(connection: Connection, before: int) -> bool:
+    """Move the oldest hour that is not the first of its day, before the hour ``before``, into that first one."""
+    found = connection.execute(
+        "SELECT MIN(hour) FROM profile WHERE hour < :before AND hour % 24 <> 0", {"before": before}
+    )
+    hour = found[0][0]
+    if hour is None:
+        return False
+    rows = tuple(_rows(connection, None, hour))
+    day = _stored(connection, [(hour // 24 * 24, row.command, row.part, row.status) for row in rows])
+    for row in rows:
+        day[(hour // 24 * 24, row.command, row.part, row.status)].merge(row.sketch)
+    _store(connection, day)
+    connection.change("DELETE FROM profile WHERE hour = :hour", {"hour": hour})
+    return True
+
+
+def _rows(connection: Connection, command: str | None, hour: int | None = None) -> Iterator[Profile]:
+    where, values = _of(command)
+    if hour is not None:
+        where, values = " WHERE hour = :hour", {"hour": hour}
+    for row in connection.execute(
+        f"SELECT command, part, status, sketch, hour FROM profile{where} ORDER BY hour, command, part, status", values
+    ):
+        yield Profile(row[0], row[1], row[2], Sketch.from_bytes(row[3]), row[4])
+
+
+def _of(command: str | None) -> tuple[str, dict[str, object]]:
+    return ("", {}) if command is None else (" WHERE command = :command", {"command": command})
+
+
+def _merged(rows: Iterable[Profile]) -> tuple[Profile, ...]:
+    merged: dict[tuple[str, str, str], Sketch] = {}
+    for row in rows:
+        merged.setdefault((row.command, row.part, row.status), Sketch()).merge(row.sketch)
+    return tuple(Profile(*key, sketch) for key, sketch in merged.items())
+
+
+def _slowness(connection: Connection, threshold: float) -> list[Slowness]:
+    found: dict[str, Slowness] = {}
+    for row in _rows(connection, None):
+        times = row.sketch.above(threshold) if row.part == COMMAND and row.status in RAN else 0
+        if times:
+            known = found.get(row.command, Slowness(row.command, 0, 0.0, 0.0))
+            at = max(known.last_at, row.hour * _HOUR)
+            found[row.command] = Slowness(row.command, known.times + times, max(known.worst, row.sketch.most), at)
+    runs = connection.execute(
+        "SELECT command, MAX(at) FROM slow_runs WHERE seconds >= :threshold GROUP BY command", {"threshold": threshold}
+    )
+    latest: dict[str, float] = dict(runs)
+    slowest = sorted(found.values(), key=lambda each: each.worst, reverse=True)
+    return [msgspec.structs.replace(each, last_at=max(each.last_at, latest.get(each.command, 0.0))) for each in slowest]
