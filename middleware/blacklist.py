@@ -69,7 +69,7 @@ class BlacklistGuard:
         return Blacklisted(kind, await self._blacklist.find(kind, (platform, subject)), config.appeal)
 
     def _may_tell(self, identity: Identity, interval: float) -> bool:
-        now = self._blacklist.now()
+        now = self._blacklist.clock.monotonic()
         if self._told.get(identity, now) > now:
             return False
         if len(self._told) >= _MOST_TOLD:

@@ -224,10 +224,20 @@ class Bot:
         self.rate_limiter = RateLimiter(database, clock, config.rate_limit, self.blacklist)
         self.profiler = Profiler(database, flush, clock, config.profiler, pseudonyms)
         self.traces = Traces(database, flush, clock, config.analytics, pseudonyms)
-        self.errors = Errors(database, clock, config.errors, self._random, redact=self.redactor, notify=self.notify)
+        self.errors = Errors(
+            database,
+            clock,
+            config.errors,
+            self._random,
+            redact=self.redactor,
+            notify=self.notify,
+            name_of=pseudonyms.of,
+            zone=zone,
+        )
         self.analytics = Analytics(database, flush, clock, config.analytics, pseudonyms, zone)
         self.erasure = Erasure(database, flush, clock, pseudonyms)
         self.erasure.tell(lambda identity: self.rate_limiter.forget_user(identity))
+        self.erasure.tell(self.errors.forget_user)
         self.supervisor = Supervisor(
             database, clock, self._random, config.jobs, zone, self.notify, config.bot.shutdown_timeout / 2
         )
@@ -281,6 +291,7 @@ class Bot:
             self.traces.write,
             self.analytics.write,
             self.profiler.write,
+            self.blacklist.write,
             self.rate_limiter.write,
             self.pipeline.write,
         ):
@@ -322,6 +333,7 @@ class Bot:
         for name in config.rate_limit.cooldowns:
             if self.dispatcher.registry.get(name) is None and name not in LATER_COMMANDS:
                 raise ConfigError(f"rate_limit.cooldowns.{name}: there is no such command")
+        self.rate_limiter.check(config.rate_limit)
         return lambda: self.rate_limiter.configure(config.rate_limit)
 
     def _prepare_jobs(self, config: Config) -> Callable[[], None]:

@@ -7,7 +7,7 @@ of the wall clock neither frees nor traps anyone; the stored end counts after a 
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -25,6 +25,7 @@ from socbot.jobs.schedules import Every
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
+from socbot.systems.identities import storable
 
 Kind: TypeAlias = Literal["user", "guild"]
 
@@ -128,7 +129,7 @@ class Blacklist:
     def __init__(
         self, database: Database, clock: Clock, config: BlacklistConfig, protected: Callable[[Identity], bool]
     ) -> None:
-        self._database, self._clock, self._config = database, clock, config
+        self._database, self.clock, self._config = database, clock, config
         self._protected = protected
         self._ends: dict[Kind, dict[Identity, float]] = {"user": {}, "guild": {}}
         self._users, self._guilds = self._ends["user"], self._ends["guild"]
@@ -165,7 +166,7 @@ class Blacklist:
                 await self._load()
 
     async def _load(self) -> None:
-        to_monotonic = self._clock.monotonic() - self._clock.time()
+        to_monotonic = self.clock.monotonic() - self.clock.time()
         try:
             index = await self._database.read(lambda connection: _read_index(connection, to_monotonic))
         except StoreError as error:
@@ -180,20 +181,16 @@ class Blacklist:
     def listed(self, user: Identity, guild: str | None) -> Kind | None:
         """Whether the user, or the guild of that id on the user's platform, is listed now."""
         until = self._users.get(user)
-        if until is not None and until > self._clock.monotonic():
+        if until is not None and until > self.clock.monotonic():
             return "user"
         if guild is not None and self._guilds:
             until = self._guilds.get((user[0], guild))
-            if until is not None and until > self._clock.monotonic():
+            if until is not None and until > self.clock.monotonic():
                 return "guild"
         return None
 
     def is_listed(self, kind: Kind, identity: Identity) -> bool:
-        return self._ends[kind].get(identity, -math.inf) > self._clock.monotonic()
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-        return self._clock.monotonic()
+        return self._ends[kind].get(identity, -math.inf) > self.clock.monotonic()
 
     def is_protected(self, identity: Identity) -> bool:
         """Whether ``identity`` can never be listed."""
@@ -218,9 +215,9 @@ class Blacklist:
         :raises StoreError: if it could not be stored; then nothing has changed
         """
         self._refuse_protected(kind, identity)
-        now = self._clock.time()
+        now = self.clock.time()
         entry = Entry(
-            *(identity[0], kind, identity[1], reason[:MAX_REASON], by, now),
+            *(identity[0], kind, identity[1], storable(reason, MAX_REASON), by, now),
             None if duration is None else now + duration,
             source,
         )
@@ -243,9 +240,11 @@ class Blacklist:
             async with self._changing:
                 removed = None
                 if self.is_listed(kind, identity):
-                    now = self._clock.time()
+                    now = self.clock.time()
                     removed = await self._database.write(
-                        lambda connection: _drop(connection, kind, identity, "removed", by, now, reason[:MAX_REASON])
+                        lambda connection: _drop(
+                            connection, kind, identity, "removed", by, now, storable(reason, MAX_REASON)
+                        )
                     )
                 self._ends[kind].pop(identity, None)
         if removed is None:
@@ -265,14 +264,14 @@ class Blacklist:
                 await self._sweep()
 
     async def _sweep(self) -> None:
-        now, due = self._clock.monotonic(), []
+        now, due = self.clock.monotonic(), []
         while self._ending and self._ending[0][0] <= now:
             end, kind, identity = heapq.heappop(self._ending)
             if self._ends[kind].get(identity) == end:  # it was not changed or removed since
                 due.append((end, kind, identity))
         if not due:
             return
-        at = self._clock.time()
+        at = self.clock.time()
 
         def move(connection: Connection) -> None:
             for _, kind, identity in due:
@@ -293,8 +292,8 @@ class Blacklist:
         if expires_at is None:
             self._ends[kind][identity] = math.inf
             return
-        left = expires_at - self._clock.time() if duration is None else duration
-        end = self._clock.monotonic() + left
+        left = expires_at - self.clock.time() if duration is None else duration
+        end = self.clock.monotonic() + left
         self._ends[kind][identity] = end
         heapq.heappush(self._ending, (end, kind, identity))
 
@@ -313,8 +312,12 @@ class Blacklist:
 
         :raises StoreError: if the store cannot be read
         """
-        known = {(entry.kind, entry.identity): entry for entry in await self.entries()}
-        now = self._clock.time()
+        self._require_loaded()
+        now = self.clock.time()
+        return await self._database.read(lambda connection: self._plan(connection, entries, now))
+
+    def _plan(self, connection: Connection, entries: Sequence[Entry], now: float) -> ImportPlan:
+        known = {(entry.kind, entry.identity): entry for entry in self._in_force(connection)}
         added, changed, unchanged, refused = [], [], [], []
         for entry in {(entry.kind, entry.identity): entry for entry in entries}.values():
             mine = known.get((entry.kind, entry.identity))
@@ -324,23 +327,23 @@ class Blacklist:
                 refused.append((entry, "expired already"))
             elif mine is None:
                 added.append(entry)
-            elif (mine.reason, mine.expires_at) == (entry.reason[:MAX_REASON], entry.expires_at):
+            elif (mine.reason, mine.expires_at) == (storable(entry.reason, MAX_REASON), entry.expires_at):
                 unchanged.append(entry)
             else:
                 changed.append(entry)
         return ImportPlan(tuple(added), tuple(changed), tuple(unchanged), tuple(refused))
 
-    async def take_over(self, entries: Iterable[Entry], by: str) -> ImportPlan:
+    async def take_over(self, entries: Sequence[Entry], by: str) -> ImportPlan:
         """Add and change what ``entries`` say, all of it or nothing.
 
         :raises StoreError: if it could not be stored; then nothing has changed
         """
         with anyio.CancelScope(shield=True):
             async with self._changing:
-                plan = await self.plan_import(tuple(entries))
-                now = self._clock.time()
+                plan = await self.plan_import(entries)
+                now = self.clock.time()
                 taken = [
-                    structs.replace(entry, reason=entry.reason[:MAX_REASON], source="import")
+                    structs.replace(entry, reason=storable(entry.reason, MAX_REASON), source="import")
                     for entry in (*plan.added, *plan.changed)
                 ]
 
@@ -367,15 +370,14 @@ class Blacklist:
     async def entries(self, kind: Kind | None = None) -> tuple[Entry, ...]:
         """All entries that are in force, newest first."""
         self._require_loaded()
+        return await self._database.read(
+            lambda connection: tuple(each for each in self._in_force(connection) if kind in (None, each.kind))
+        )
 
-        def read(connection: Connection) -> tuple[Entry, ...]:
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM blacklist ORDER BY added_at DESC, subject")
-            entries = (Entry(*row) for row in rows)
-            return tuple(
-                each for each in entries if kind in (None, each.kind) and self.is_listed(each.kind, each.identity)
-            )
-
-        return await self._database.read(read)
+    def _in_force(self, connection: Connection) -> Iterator[Entry]:
+        rows = connection.execute(f"SELECT {_COLUMNS} FROM blacklist ORDER BY added_at DESC, subject")
+        entries = (Entry(*row) for row in rows)
+        return (each for each in entries if self.is_listed(each.kind, each.identity))
 
     async def history(self, kind: Kind, identity: Identity) -> tuple[Change, ...]:
         """Everything that was done about ``identity``, newest first."""
@@ -397,7 +399,7 @@ class Blacklist:
         expired, blocked = await self._database.read(_read_counts)
         return BlacklistStats(len(entries) - temporary, temporary, expired, by_source, blocked)
 
-    def record_attempts(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         """Sink for the telemetry: count the commands that were refused, by the entry that stopped them."""
         attempts: dict[tuple[str, str, str], int] = {}
         for outcome in outcomes:
@@ -405,10 +407,10 @@ class Blacklist:
                 message = outcome.message
                 by_guild = outcome.reason == REASONS["guild"] and message.guild is not None
                 kind, subject = ("guild", message.guild) if by_guild else ("user", message.author.id)
-                key = (message.platform, kind, subject or "")
+                key = (message.platform, kind, storable(subject or ""))
                 attempts[key] = attempts.get(key, 0) + 1
         if attempts:
-            now = self._clock.time()
+            now = self.clock.time()
             connection.execute_many(
                 "INSERT INTO blacklist_attempts (platform, kind, subject, count, last_at)"
                 " VALUES (:platform, :kind, :subject, :count, :at) ON CONFLICT (platform, kind, subject)"

@@ -82,7 +82,7 @@ def test_the_wait_that_is_told_is_enough_and_a_millisecond_less_is_not(
     ("burst", "window"), [(0, 60.0), (-1, 60.0), (5, 0.0), (5, -1.0), (5, math.inf), (5, math.nan)]
 )
 def test_a_quota_that_would_admit_nothing_is_refused(burst: int, window: float) -> None:
-    with pytest.raises(ValueError, match="burst|window"):
+    with pytest.raises(ValueError, match=r"burst|window"):
         Quota(burst, window)
 
 

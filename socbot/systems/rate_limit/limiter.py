@@ -7,7 +7,7 @@ from msgspec import Struct
 from socbot.config import RateLimitConfig
 from socbot.dispatch.messages import Identity
 from socbot.systems.rate_limit.quota import TOLERANCE, Quota
-from socbot.systems.rate_limit.table import State, Table, read, write
+from socbot.systems.rate_limit.table import FRESH, State, Table, read, write
 
 Limit: TypeAlias = Literal["cooldown", "command cooldown", "burst", "timeout"]
 
@@ -113,6 +113,14 @@ class Limiter:
         used, cooling, silent, refusals = self.state(identity, now)
         if refusals:
             self._save(identity, (used, cooling, silent, 0), now)
+
+    def forget_user(self, identity: Identity, now: float) -> None:
+        self.unsaved.pop(identity, None)
+        for key in (hash(identity), *(hash((identity, command)) for command in self.cooldowns)):
+            if self.table.find(key) is not None:
+                self.table.put(key, FRESH, now)
+        for command in self.cooldowns:
+            self.unsaved_cooldowns.pop((identity, command), None)
 
     def copy_for(self, identity: Identity, config: RateLimitConfig, now: float) -> "Limiter":
         """A limiter that knows this user alone, to try things on."""

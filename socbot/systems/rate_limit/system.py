@@ -13,11 +13,13 @@ from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import Clock
 from socbot.dispatch.messages import Identity
 from socbot.dispatch.outcomes import Outcome
+from socbot.documents import ConfigError
 from socbot.jobs.job import Job
 from socbot.jobs.schedules import Every
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.systems.blacklist import Blacklist
+from socbot.systems.identities import storable
 from socbot.systems.rate_limit.limiter import QUIET, Limiter, Refusal
 from socbot.systems.rate_limit.table import Table
 
@@ -91,8 +93,8 @@ class RateLimiter:
     """
 
     def __init__(self, database: Database, clock: Clock, config: RateLimitConfig, blacklist: Blacklist) -> None:
-        """:raises ValueError: if the configuration is impossible"""
-        _check(config)
+        """:raises ConfigError: if the configuration is impossible"""
+        self.check(config)
         self._database, self._clock, self._config, self._blacklist = database, clock, config, blacklist
         self._limiter = Limiter(config, Table(config.max_users))
         self._muted: dict[Identity, float] = {}
@@ -105,9 +107,9 @@ class RateLimiter:
     def configure(self, config: RateLimitConfig) -> None:
         """Apply ``config`` at once; what users have used stays used.
 
-        :raises ValueError: if it is impossible; then nothing has changed
+        :raises ConfigError: if it is impossible; then nothing has changed
         """
-        _check(config)
+        self.check(config)
         self._limiter.configure(config)
         self._config = config
 
@@ -316,25 +318,20 @@ class RateLimiter:
         keep = max(self._config.decay, _KEEP_VIOLATIONS)
         await self._database.write(lambda connection: _delete_passed(connection, wall, wall - keep))
 
-    async def erase(self, identity: Identity) -> dict[str, int]:
-        """Erase what is stored of one user; rows by table.
+    def forget_user(self, identity: Identity) -> None:
+        """Forget in memory what is known of one user; erasing what is stored is the caller's."""
+        self._limiter.forget_user(identity, self._clock.monotonic())
+        self._muted.pop(identity, None)
+        self._exempt.pop(identity, None)
 
-        :raises StoreError: if it could not be stored; then nothing has changed
-        """
-        self._limiter.unsaved.pop(identity, None)
-        for key in [key for key in self._limiter.unsaved_cooldowns if key[0] == identity]:
-            self._limiter.unsaved_cooldowns.pop(key, None)
-        with anyio.CancelScope(shield=True):
-            erased = await self._database.write(lambda connection: _erase(connection, identity))
-            self._exempt.pop(identity, None)
-        return erased
-
-
-def _check(config: RateLimitConfig) -> None:
-    """:raises ValueError: naming what cannot be"""
-    for position, step in enumerate(config.ladder):
-        if step.action == "timeout" and step.duration is None:
-            raise ValueError(f"rate_limit.ladder[{position}]: a timeout needs a duration")
+    @staticmethod
+    def check(config: RateLimitConfig) -> None:
+        """:raises ConfigError: if ``config`` is impossible, naming the key"""
+        for position, step in enumerate(config.ladder):
+            if step.action == "timeout" and step.duration is None:
+                raise ConfigError(f"rate_limit.ladder[{position}]: a timeout needs a duration")
+        if config.burst < 1 or not config.window > 0:
+            raise ConfigError(f"rate_limit: a burst of {config.burst} in {config.window:g} s would admit nothing")
 
 
 def _step(config: RateLimitConfig, number: int) -> LadderStep:
@@ -343,7 +340,7 @@ def _step(config: RateLimitConfig, number: int) -> LadderStep:
 
 
 def _key(identity: Identity) -> dict[str, Any]:
-    return {"platform": identity[0], "subject": identity[1]}
+    return {"platform": identity[0], "subject": storable(identity[1])}
 
 
 def _count_violations(connection: Connection, identity: Identity, since: float) -> int:
@@ -423,7 +420,7 @@ def _write_states(
         rows.append(
             {
                 "platform": identity[0],
-                "subject": identity[1],
+                "subject": storable(identity[1]),
                 "used": used + to_wall,
                 "cooling": cooling + to_wall,
                 "silent": silent + to_wall,
@@ -505,13 +502,3 @@ def _delete_passed(connection: Connection, wall: float, oldest: float) -> None:
     connection.change("DELETE FROM rate_limit_cooldowns WHERE until <= :now", now)
     connection.change("DELETE FROM rate_limit_exemptions WHERE until <= :now", now)
     connection.change("DELETE FROM rate_limit_violations WHERE at < :oldest", {"oldest": oldest})
-
-
-def _erase(connection: Connection, identity: Identity) -> dict[str, int]:
-    tables = ("rate_limit_state", "rate_limit_cooldowns", "rate_limit_violations", "rate_limit_exemptions")
-    return {
-        table: connection.change(
-            f"DELETE FROM {table} WHERE platform = :platform AND subject = :subject", _key(identity)
-        )
-        for table in tables
-    }

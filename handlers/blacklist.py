@@ -1,0 +1,237 @@
+"""The blacklist's commands."""
+
+from typing import Annotated, Literal
+
+import anyio.to_thread
+from msgspec import Meta
+
+from socbot.dispatch.arguments import Duration, Rest, parse_reference
+from socbot.dispatch.commands import command
+from socbot.dispatch.context import Confirm, Context
+from socbot.dispatch.errors import InvalidArgument, NotPermitted, UserError
+from socbot.dispatch.messages import Attachment, GuildRef, Identity, UserRef
+from socbot.dispatch.replies import Field, File, Reply, escape, moment
+from socbot.systems import blacklist_files
+from socbot.systems.blacklist import Blacklist, Change, Entry, ImportPlan, Kind
+
+Id = Annotated[str, Meta(description="a mention, or an id", max_length=100, examples=["42"])]
+_MOST_REFUSED_SHOWN = 20
+
+
+@command("blacklist_add", permission="owner", group="blacklist")
+async def blacklist_add(ctx: Context, blacklist: Blacklist, kind: Kind, id: Id, reason: Rest = "") -> Reply:
+    """Shut a user or guild out for good."""
+    identity = _identity(ctx, kind, id)
+    entry, replaced = await blacklist.add(kind, identity, reason=reason, by=_author(ctx))
+    return _listed(ctx, entry, replaced)
+
+
+@command("blacklist_temp", permission="owner", group="blacklist")
+async def blacklist_temp(
+    ctx: Context, blacklist: Blacklist, kind: Kind, id: Id, duration: Duration, reason: Rest = ""
+) -> Reply:
+    """Shut a user or guild out for a time."""
+    identity = _identity(ctx, kind, id)
+    entry, replaced = await blacklist.add(kind, identity, reason=reason, by=_author(ctx), duration=float(duration))
+    return _listed(ctx, entry, replaced)
+
+
+@command("blacklist_remove", permission="owner", group="blacklist")
+async def blacklist_remove(ctx: Context, blacklist: Blacklist, kind: Kind, id: Id, reason: Rest = "") -> Reply:
+    """Let a user or guild in again."""
+    entry = await blacklist.remove(kind, _identity(ctx, kind, id), reason=reason, by=_author(ctx))
+    return Reply(title="Removed from the blacklist", fields=_fields(ctx, entry), tone="ok")
+
+
+@command("blacklist", permission="owner", group="blacklist")
+async def blacklist(ctx: Context, blacklist: Blacklist, kind: Kind | None = None) -> Reply:
+    """Everybody who is listed, newest first."""
+    entries = await blacklist.entries(kind)
+    if not entries:
+        return Reply("Nobody is listed.", "Blacklist")
+    return Reply(title=f"Blacklist: {len(entries)}", items=tuple(_line(ctx, entry) for entry in entries))
+
+
+@command("blacklist_check", permission="public", group="blacklist")
+async def blacklist_check(ctx: Context, blacklist: Blacklist, kind: Kind | None = None, id: Id = "") -> Reply:
+    """Whether a user or guild is listed; without arguments, whether you are."""
+    if kind is None:
+        kind, identity = "user", ctx.identity
+    elif id:
+        identity = _identity(ctx, kind, id)
+    else:
+        raise InvalidArgument("id", "", f"the id of the {kind}")
+    if not ctx.is_owner and (kind, identity) != ("user", ctx.identity):
+        raise NotPermitted("the owner")
+    entry = await blacklist.find(kind, identity)
+    if entry is None:
+        return Reply(f"The {kind} {_shown(ctx, identity)} is not listed.")
+    fields = _fields(ctx, entry)
+    return Reply(
+        title=f"The {kind} {_shown(ctx, identity)} is listed",
+        fields=fields if ctx.is_owner else tuple(field for field in fields if field.name not in ("Reason", "By")),
+        tone="warn",
+    )
+
+
+@command("blacklist_stats", permission="owner", group="blacklist")
+async def blacklist_stats(ctx: Context, blacklist: Blacklist) -> Reply:
+    """How many are listed, how they came there, and how often somebody was kept out."""
+    stats = await blacklist.stats()
+    sources = ", ".join(f"{escape(source, 40)} {count}" for source, count in sorted(stats.by_source.items()))
+    return Reply(
+        title="Blacklist",
+        fields=(
+            Field("Permanent", f"{stats.permanent} entries"),
+            Field("Temporary", f"{stats.temporary} entries"),
+            Field("Expired", f"{stats.expired} entries"),
+            Field("By source", sources or "none"),
+            Field("Blocked attempts", f"{stats.blocked} commands"),
+        ),
+    )
+
+
+@command("blacklist_history", permission="owner", group="blacklist")
+async def blacklist_history(ctx: Context, blacklist: Blacklist, kind: Kind, id: Id) -> Reply:
+    """Everything that was ever done about a user or guild."""
+    identity = _identity(ctx, kind, id)
+    changes = await blacklist.history(kind, identity)
+    title = f"History of the {kind} {_shown(ctx, identity)}"
+    if not changes:
+        return Reply("It was never listed.", title)
+    return Reply(title=title, items=tuple(_change(change) for change in changes))
+
+
+@command("blacklist_export", permission="owner", group="blacklist", private=True)
+async def blacklist_export(ctx: Context, blacklist: Blacklist, *, csv: bool = False) -> Reply:
+    """The whole blacklist as a file, which `blacklist_import` reads back."""
+    form: Literal["csv", "json"] = "csv" if csv else "json"
+    entries = await blacklist.entries()
+    content = await anyio.to_thread.run_sync(blacklist_files.write, entries, form)
+    return Reply(f"{len(entries)} entries.", files=(File(f"blacklist.{form}", content),), private=True)
+
+
+@command("blacklist_import", permission="owner", group="blacklist")
+async def blacklist_import(
+    ctx: Context,
+    blacklist: Blacklist,
+    file: Attachment | None = None,
+    url: str = "",
+    *,
+    dry_run: bool = False,
+) -> Reply | Confirm:
+    """Take over entries from an attached file: an export of this bot, JSON or CSV, or the older bot's blacklist.json.
+
+    `--dry-run` shows what would be done and does nothing.
+    """
+    content = _content(file, url)
+    now = blacklist.clock.time()
+    read = await anyio.to_thread.run_sync(blacklist_files.read, content, ctx.message.platform, now)
+    plan = await blacklist.plan_import(read.entries)
+    if dry_run or not (plan.added or plan.changed):
+        return _imported(ctx, "Nothing was changed: this is what the import would do", plan, read.refused)
+
+    async def take_over(confirmed: Context) -> Reply:
+        done = await blacklist.take_over(read.entries, _author(confirmed))
+        return _imported(confirmed, "Imported", done, read.refused, tone="ok")
+
+    refused = len(plan.refused) + len(read.refused)
+    return Confirm(
+        f"Import into the blacklist: {len(plan.added)} to add, {len(plan.changed)} to change, "
+        f"{len(plan.unchanged)} there already, {refused} refused. Go on?",
+        take_over,
+    )
+
+
+def _identity(ctx: Context, kind: Kind, text: str) -> Identity:
+    """:raises InvalidArgument: if ``text`` is neither a mention nor an id"""
+    if kind == "guild":
+        return parse_reference(GuildRef, text, ctx.message.platform, "id").identity
+    return parse_reference(UserRef, text, ctx.message.platform, "id").identity
+
+
+def _author(ctx: Context) -> str:
+    return ":".join(ctx.identity)
+
+
+def _shown(ctx: Context, identity: Identity) -> str:
+    """The id; with its platform, if that is another than where the command was given."""
+    platform, id = identity
+    return f"`{escape(id if platform == ctx.message.platform else f'{platform}:{id}', 100)}`"
+
+
+def _until(expires_at: float | None) -> str:
+    return "for ever" if expires_at is None else f"until {moment(expires_at)}"
+
+
+def _listed(ctx: Context, entry: Entry, replaced: Entry | None) -> Reply:
+    title = "Added to the blacklist" if replaced is None else "Changed on the blacklist"
+    return Reply(title=title, fields=_fields(ctx, entry), tone="ok")
+
+
+def _fields(ctx: Context, entry: Entry) -> tuple[Field, ...]:
+    return (
+        Field("Type", entry.kind),
+        Field("Id", _shown(ctx, entry.identity)),
+        Field("Reason", escape(entry.reason, 500) or "none given", inline=False),
+        Field("By", escape(entry.added_by, 100)),
+        Field("Since", moment(entry.added_at)),
+        Field("Until", "permanent" if entry.expires_at is None else moment(entry.expires_at)),
+        Field("Source", escape(entry.source, 40)),
+    )
+
+
+def _line(ctx: Context, entry: Entry) -> str:
+    reason = escape(entry.reason, 200) or "no reason given"
+    return (
+        f"{entry.kind} {_shown(ctx, entry.identity)}: {reason} (by {escape(entry.added_by, 100)}, "
+        f"since {moment(entry.added_at)}, {_until(entry.expires_at)}, source {escape(entry.source, 40)})"
+    )
+
+
+def _change(change: Change) -> str:
+    line = f"{moment(change.at)} {change.action} by {escape(change.by, 100)}"
+    if change.action in ("added", "changed"):
+        line += f", {_until(change.expires_at)}"
+    return f"{line}: {escape(change.reason, 200)}" if change.reason else line
+
+
+def _content(file: Attachment | None, url: str) -> bytes:
+    """:raises UserError: if there is nothing to read"""
+    if file is None:
+        if url:
+            raise UserError("The bot fetches nothing from an address: attach the file to the command instead.")
+        raise InvalidArgument("file", "", "a file attached to the command, JSON or CSV")
+    if file.content is None:
+        raise UserError(f"The file `{escape(file.name, 100)}` could not be read from here: it may be too large.")
+    return file.content
+
+
+def _imported(
+    ctx: Context, title: str, plan: ImportPlan, unreadable: tuple[str, ...], tone: Literal["info", "ok"] = "info"
+) -> Reply:
+    refused = [f"{entry.kind} {_shown(ctx, entry.identity)}: {why}" for entry, why in plan.refused]
+    refused += unreadable
+    shown = [f"refused: {line}" for line in refused[:_MOST_REFUSED_SHOWN]]
+    if len(refused) > _MOST_REFUSED_SHOWN:
+        shown.append(f"… and {len(refused) - _MOST_REFUSED_SHOWN} more refused")
+    counts = (
+        Field("Added", f"{len(plan.added)} entries"),
+        Field("Changed", f"{len(plan.changed)} entries"),
+        Field("Already there", f"{len(plan.unchanged)} entries"),
+        Field("Refused", f"{len(refused)} entries"),
+    )
+    return Reply(title=title, fields=counts, items=tuple(shown), tone=tone)
+
+
+COMMANDS = (
+    blacklist_add,
+    blacklist_temp,
+    blacklist_remove,
+    blacklist,
+    blacklist_check,
+    blacklist_stats,
+    blacklist_history,
+    blacklist_export,
+    blacklist_import,
+)

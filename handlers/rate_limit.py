@@ -1,0 +1,162 @@
+"""The rate limiter's commands."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from socbot.dispatch.arguments import Duration
+from socbot.dispatch.commands import Command, command
+from socbot.dispatch.context import Context
+from socbot.dispatch.dispatcher import Dispatcher
+from socbot.dispatch.errors import InvalidArgument, NotPermitted
+from socbot.dispatch.messages import Identity, UserRef
+from socbot.dispatch.replies import Field, Reply, escape, moment
+from socbot.documents import ConfigError
+from socbot.systems.rate_limit import RateLimiter, Refusal
+from socbot.systems.settings import Settings
+
+CommandName = Annotated[str, Meta(description="a command's name", max_length=64, examples=["ping"])]
+
+
+@command("rate_limit_status", permission="public", group="rate_limit")
+async def rate_limit_status(
+    ctx: Context, limits: RateLimiter, dispatcher: Dispatcher, user: UserRef | None = None
+) -> Reply:
+    """How you stand with the limits; the owner may ask about anybody."""
+    identity = ctx.identity if user is None else user.identity
+    own = identity == ctx.identity
+    if not own and not ctx.is_owner:
+        raise NotPermitted("the owner")
+    standing = await limits.standing(identity, owner=identity in dispatcher.owners, admin=own and ctx.is_admin)
+    cooldowns = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in standing.cooldowns)
+    fields = [
+        Field("Used", f"{standing.used} of {standing.burst} commands in {Duration(standing.window)}"),
+        Field("Next command", f"in {standing.next_in:.1f} s" if standing.next_in else "now"),
+        Field("Cooldowns running", cooldowns or "none"),
+        Field("Violations", f"{standing.violations} of {standing.steps}"),
+        Field("Exempt", standing.exempt or "no"),
+    ]
+    if standing.muted:
+        fields.append(Field("Timed out", f"for {standing.muted:.0f} s"))
+    return Reply(title=f"Limits of {_shown(ctx, identity)}", fields=tuple(fields))
+
+
+@command("set_command_cooldown", permission="owner", group="rate_limit")
+async def set_command_cooldown(
+    ctx: Context,
+    settings: Settings,
+    dispatcher: Dispatcher,
+    command: CommandName,
+    cooldown: Annotated[str, Meta(description="a duration like 90s or 5m, or seconds", max_length=40, examples=["5m"])],
+) -> Reply:
+    """Set how long each user waits between two uses of one command; a bare number is seconds, 0 is no wait."""
+    found = _command(dispatcher, command)
+    try:
+        before, after = await settings.set(f"rate_limit.cooldowns.{found.name}", cooldown, ":".join(ctx.identity))
+    except ConfigError:
+        raise InvalidArgument("cooldown", cooldown, "a duration like 90s or 5m, or seconds, up to 10 years") from None
+    return Reply.ok(f"Cooldown of `{found.name}`: {_cooldown(before.value)} → {_cooldown(after.value)}")
+
+
+@command("reset_violations", permission="owner", group="rate_limit")
+async def reset_violations(ctx: Context, limits: RateLimiter, user: UserRef) -> Reply:
+    """Let nothing count against a user any more; lifts a timeout."""
+    cleared = await limits.reset_violations(user.identity)
+    return Reply.ok(f"{cleared} violations of {_shown(ctx, user.identity)} count no longer.")
+
+
+@command("rate_limit_stats", permission="owner", group="rate_limit")
+async def rate_limit_stats(ctx: Context, limits: RateLimiter) -> Reply:
+    """Violations, what they cost, who commits most, and which commands are refused most."""
+    stats = await limits.stats()
+    top = [f"{_shown(ctx, (platform, id))}: {count} violations" for platform, id, count in stats.top]
+    refusals = [f"`{escape(name, 64)}`: refused {count} times" for name, count in stats.refusals]
+    return Reply(
+        title="Rate limiting",
+        fields=(
+            Field("Violations", str(stats.violations)),
+            Field("Warned", str(stats.warned)),
+            Field("Timed out", str(stats.timed_out)),
+            Field("Blacklisted", str(stats.blacklisted)),
+        ),
+        items=(*top, *refusals),
+    )
+
+
+@command("rate_limit_exempt", permission="owner", group="rate_limit")
+async def rate_limit_exempt(
+    ctx: Context, limits: RateLimiter, user: UserRef | None = None, duration: Duration | None = None
+) -> Reply:
+    """Exempt a user from the limits, or limit again who was exempt; without a user, who is exempt."""
+    if user is None:
+        exempt = await limits.exemptions()
+        lines = (
+            f"{_shown(ctx, (each.platform, each.id))} {_until(each.until)}, by {escape(each.given_by, 100)} "
+            f"since {moment(each.given_at)}"
+            for each in exempt
+        )
+        return Reply(title="Exempt from the limits", text="" if exempt else "Nobody by name.", items=tuple(lines))
+    exemption = await limits.toggle_exemption(
+        user.identity, ":".join(ctx.identity), None if duration is None else float(duration)
+    )
+    if exemption is None:
+        return Reply.ok(f"{_shown(ctx, user.identity)} is limited again.")
+    return Reply.ok(f"{_shown(ctx, user.identity)} is exempt {_until(exemption.until)}.")
+
+
+@command("rate_limit_test", permission="owner", group="rate_limit")
+async def rate_limit_test(
+    ctx: Context,
+    limits: RateLimiter,
+    dispatcher: Dispatcher,
+    user: UserRef | None = None,
+    command: CommandName = "ping",
+    count: Annotated[int, Meta(ge=1, le=100)] = 15,
+) -> Reply:
+    """What a number of calls made now would meet, tried on a copy of the user's state; touches nothing."""
+    identity = ctx.identity if user is None else user.identity
+    found = _command(dispatcher, command)
+    calls = limits.rehearse(identity, found.name, count)
+    exempt = limits.exemption(
+        identity, owner=identity in dispatcher.owners, admin=identity == ctx.identity and ctx.is_admin
+    )
+    text = f"Not limited in fact: {exempt}. If it were otherwise:" if exempt else ""
+    lines = tuple(f"{number}. {_call(refusal)}" for number, refusal in enumerate(calls, 1))
+    return Reply(text, f"{count} calls of {found.name} by {_shown(ctx, identity)}, tried", items=lines)
+
+
+def _command(dispatcher: Dispatcher, name: str) -> Command:
+    """:raises InvalidArgument: with the nearest names, if there is no such command"""
+    found = dispatcher.registry.get(name)
+    if found is None:
+        near = " or ".join(dispatcher.registry.nearest(name))
+        raise InvalidArgument("command", name, f"a command; did you mean {near}?" if near else "a command")
+    return found
+
+
+def _call(refusal: Refusal | None) -> str:
+    return "allowed" if refusal is None else f"refused ({refusal.limit}), allowed in {refusal.retry_after:.1f} s"
+
+
+def _cooldown(seconds: float | None) -> str:
+    return str(Duration(seconds)) if seconds else "none"
+
+
+def _until(until: float | None) -> str:
+    return "for ever" if until is None else f"until {moment(until)}"
+
+
+def _shown(ctx: Context, identity: Identity) -> str:
+    """The id; with its platform, if that is another than where the command was given."""
+    platform, id = identity
+    return f"`{escape(id if platform == ctx.message.platform else f'{platform}:{id}', 100)}`"
+
+
+COMMANDS = (
+    rate_limit_status,
+    set_command_cooldown,
+    reset_violations,
+    rate_limit_stats,
+    rate_limit_exempt,
+    rate_limit_test,
+)
