@@ -76,6 +76,14 @@ class HourCount(Struct, frozen=True):
     count: int
 
 
+class Contents(Struct, frozen=True):
+    """All that is kept."""
+
+    groups: list[Group]
+    errors: list[Record]
+    hours: list[HourCount]
+
+
 class Occurrence(Struct, frozen=True):
     """An error to be written; ``template`` is its group's, should it be the first of it."""
 
@@ -202,23 +210,25 @@ def set_muted(connection: Connection, group_id: str, until: float | None, by: st
     )
 
 
-def clear(connection: Connection) -> int:
-    """Drop everything, and return how many records that were."""
-    records = connection.change("DELETE FROM errors")
-    connection.change("DELETE FROM error_groups")
-    connection.change("DELETE FROM error_hours")
-    return records
-
-
-def forget(connection: Connection, platform: str, subject: str) -> int:
-    """Drop the records of one user, and return how many they were."""
-    return connection.change(
-        "DELETE FROM errors WHERE platform = :platform AND subject = :subject",
-        {"platform": platform, "subject": subject},
-    )
+def clear(connection: Connection) -> Contents:
+    """Drop everything, and return what it was."""
+    dropped = contents(connection)
+    for table in ("errors", "error_groups", "error_hours"):
+        connection.change(f"DELETE FROM {table}")
+    return dropped
 
 
 # -- reading ------------------------------------------------------------------------------------------
+
+
+def contents(connection: Connection) -> Contents:
+    return Contents(groups(connection), newest(connection, 1_000_000), hours(connection, 0.0))
+
+
+def size(connection: Connection) -> tuple[int, int]:
+    """How many records there are, and how many groups."""
+    ((errors, kinds),) = connection.execute("SELECT (SELECT COUNT(*) FROM errors), (SELECT COUNT(*) FROM error_groups)")
+    return errors, kinds
 
 
 def find(connection: Connection, error_id: str) -> Record | None:
@@ -255,13 +265,13 @@ def groups(connection: Connection, since: float = 0.0, count: int = 1_000_000) -
     return [_group(row) for row in connection.execute(sql, {"since": since, "count": count})]
 
 
-def hours(connection: Connection, since: float, until: float = 1e12) -> list[HourCount]:
-    """The counts of the hours that began in that time, oldest first."""
+def hours(connection: Connection, since: float) -> list[HourCount]:
+    """The counts of the hours that ended after ``since``, oldest first."""
     rows = connection.execute(
         "SELECT h.hour, h.group_id, g.type, g.severity, g.command, h.count"
         " FROM error_hours h JOIN error_groups g ON g.group_id = h.group_id"
-        " WHERE h.hour >= :first AND h.hour < :last ORDER BY h.hour, h.group_id",
-        {"first": since / HOUR, "last": until / HOUR},
+        " WHERE h.hour >= :first ORDER BY h.hour, h.group_id",
+        {"first": int(since // HOUR)},
     )
     return [HourCount(hour * HOUR, *rest) for hour, *rest in rows]
 

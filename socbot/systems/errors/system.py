@@ -1,8 +1,9 @@
 """Errors: what failed, kept without secrets, grouped, and told to the owner."""
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from datetime import UTC, tzinfo
 from random import Random
 from typing import TypeAlias
 
@@ -22,9 +23,21 @@ from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.storage.errors import StatementError, StoreError
 from socbot.systems.errors import records
-from socbot.systems.errors.anatomy import Anatomy, Severity, dissect, short_id
-from socbot.systems.errors.records import Group, HourCount, Occurrence, Record, Uncounted
+from socbot.systems.errors.anatomy import SEVERITIES, Anatomy, Severity, dissect, short_id
+from socbot.systems.errors.figures import (
+    SLOTS,
+    Dashboard,
+    Figures,
+    Period,
+    Trend,
+    figures,
+    rates,
+    slot_names,
+    start_of,
+)
+from socbot.systems.errors.records import DAY, HOUR, Contents, Group, HourCount, Occurrence, Record, Uncounted
 from socbot.systems.errors.watch import Watch
+from socbot.systems.identities import storable
 from socbot.tracebacks import Redact, describe
 
 _log = logging.getLogger(__name__)
@@ -61,11 +74,17 @@ class Where(Struct, frozen=True):
 NOWHERE = Where()
 
 
+def _own_name(identity: Identity) -> str:
+    return storable(identity[1])
+
+
 class Errors:
     """Keeps what failed.
 
     :param redact: takes the secrets out of all that is kept
+    :param name_of: how a user is written down
     :param notify: tells the owner; called by the job ``error_check`` alone
+    :ivar zone: the bot's time zone, in which hours and days are told
     :ivar lost: errors that could not be kept, because the store failed for too long
     :ivar notices_lost: notices that could not be delivered
     """
@@ -79,7 +98,11 @@ class Errors:
         *,
         redact: Redact | None = None,
         notify: Notify | None = None,
+        name_of: Callable[[Identity], str] = _own_name,
+        zone: tzinfo = UTC,
     ) -> None:
+        self._name_of = name_of
+        self.zone = zone
         self._database, self._clock, self._random = database, clock, random
         self._redact: Redact = redact or Redactor()
         self._notify = notify
@@ -190,7 +213,7 @@ class Errors:
             message=printable(anatomy.message),
             command=_clean(where.command),
             platform=_clean(where.platform),
-            subject=_clean(where.subject),
+            subject=self._name_of((where.platform, where.subject)) if where.subject else "",
             guild=_clean(where.guild),
             channel=_clean(where.channel),
             trace_id=_clean(where.trace_id),
@@ -299,7 +322,7 @@ class Errors:
         await self._tell()
         await self.flush()
         if now >= self._tidy_due:
-            self._tidy_due = now + records.HOUR
+            self._tidy_due = now + HOUR
             await self._tidy()
 
     async def close(self) -> None:
@@ -369,20 +392,20 @@ class Errors:
 
         return await self._database.write(work)
 
-    async def clear(self) -> int:
-        """Drop all errors and groups, and return how many errors that were."""
-        self._queue.clear()
-        self._uncounted.clear()
-        self._bursts.clear()
+    async def clear(self) -> Contents:
+        """Drop all errors and groups, and return what they were."""
+        await self.flush()
         dropped = await self._database.write(records.clear)
+        self._bursts.clear()
         self._resolved.clear()
         self._muted.clear()
         return dropped
 
-    async def forget(self, identity: Identity) -> int:
-        """Drop the errors that befell one user, and return how many they were; their counts stay."""
-        await self.flush()
-        return await self._database.write(lambda connection: records.forget(connection, *identity))
+    def forget_user(self, identity: Identity) -> None:
+        """Drop what waits to be written of one user; what is in the store is erased there."""
+        name = self._name_of(identity)
+        theirs = (identity[0], name)
+        self._queue = deque(each for each in self._queue if (each.record.platform, each.record.subject) != theirs)
 
     # -- asking
 
@@ -406,8 +429,46 @@ class Errors:
         """The groups seen since then, the newest first."""
         return await self._database.read(lambda connection: records.groups(connection, since))
 
-    async def hours(self, since: float) -> list[HourCount]:
-        """The counts of the hours since then, also of errors whose records are gone; oldest first."""
+    async def size(self) -> tuple[int, int]:
+        """How many errors are kept, and of how many groups."""
+        await self.flush()
+        return await self._database.read(records.size)
+
+    async def figures(self, days: int) -> Figures:
+        """Today's errors and those of the days before, ``days`` in all; of recorded ones and others."""
+        return (await self._figures(days, "daily"))[0]
+
+    async def trend(self, period: Period) -> Trend:
+        """The last 24 hours, or the last 14 days, beside as many before."""
+        count, now = SLOTS[period], self._clock.time()
+        figures, before = await self._figures(count, period)
+        start = start_of(now, count, period, self.zone)
+        new = tuple(group for group in await self.groups(start) if group.first_at >= start)
+        return Trend(figures, before, new)
+
+    async def dashboard(self) -> Dashboard:
+        """What an operator looks at first."""
+        now = self._clock.time()
+        newest: dict[str, list[Record]] = {severity: await self.newest(10, severity) for severity in SEVERITIES}
+        hours = await self._hours(now - 7 * DAY)
+        today = Counter[str]()
+        for hour in hours:
+            if hour.at > now - DAY:
+                today[hour.group_id] += hour.count
+        known = {group.group_id: group for group in await self.groups(now - DAY)}
+        frequent = tuple((known[group_id], count) for group_id, count in today.most_common(10) if group_id in known)
+        return Dashboard(newest, frequent, *rates(hours, now))
+
+    async def _figures(self, count: int, period: Period) -> tuple[Figures, int]:
+        """The last ``count`` hours or days, and the total of as many before."""
+        now = self._clock.time()
+        start = start_of(now, count, period, self.zone)
+        hours = await self._hours(start_of(now, 2 * count, period, self.zone))
+        within = [hour for hour in hours if hour.at >= start]
+        before = sum(hour.count for hour in hours) - sum(hour.count for hour in within)
+        return figures(within, slot_names(now, count, period, self.zone), period, self.zone), before
+
+    async def _hours(self, since: float) -> list[HourCount]:
         await self.flush()
         return await self._database.read(lambda connection: records.hours(connection, since))
 
