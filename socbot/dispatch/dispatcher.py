@@ -104,14 +104,17 @@ class Dispatcher:
             self.provide(system)
         for each in commands:
             self.add(each)
-        self._chain = Chain(chain, self._handle, self._now, 1)
+        self._chain = Chain(chain, self._handle, self._now, 1 if chain else 0)
 
     # -- arranging it ---------------------------------------------------------------------------------
 
-    def provide(self, *systems: object) -> None:
-        """Make systems available to handlers, by their type and the types they are subclasses of."""
+    def provide(self, *systems: object, under: type | None = None) -> None:
+        """Make systems available to handlers, by their type and the types they are subclasses of.
+
+        :param under: a protocol that they fulfil, to be found by that too
+        """
         for system in systems:
-            for base in type(system).__mro__[:-1]:
+            for base in (*type(system).__mro__[:-1], *((under,) if under else ())):
                 self._systems.setdefault(base, system)
 
     def add(self, *commands: Command) -> None:

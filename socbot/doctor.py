@@ -1,0 +1,141 @@
+"""``socbot doctor``: looks at an installation, says what is wrong and how to mend it."""
+
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import anyio
+import msgspec
+from msgspec import Struct
+
+from socbot.config import Loaded, load
+from socbot.dispatch.clock import SystemClock
+from socbot.dispatch.replies import printable
+from socbot.documents import ConfigError
+from socbot.redaction import redact
+from socbot.storage.database import Database
+from socbot.storage.errors import StoreError
+from socbot.storage.sqlite import has_wal_reset_bug
+from socbot.systems.lifecycle import EXIT_FAILURE, EXIT_OK
+
+Level: TypeAlias = Literal["ok", "warning", "error"]
+
+_LEAST_FREE = 200 * 1024 * 1024
+
+
+class Remark(Struct, frozen=True):
+    """One thing that was looked at; ``mend`` says what to do about it."""
+
+    level: Level
+    text: str
+    mend: str = ""
+
+
+def examine(path: Path | None, *, as_json: bool) -> int:
+    """Print what is found; exit code 1 if something is wrong."""
+    remarks = tuple(_remarks(path))
+    if as_json:
+        print(msgspec.json.encode(remarks).decode())
+    else:
+        for remark in remarks:
+            mark = {"ok": "✓", "warning": "!", "error": "✗"}[remark.level]
+            print(printable(redact(f"{mark} {remark.text}")))
+            if remark.mend:
+                print(printable(redact(f"    {remark.mend}")))
+    return EXIT_FAILURE if any(remark.level == "error" for remark in remarks) else EXIT_OK
+
+
+def _remarks(path: Path | None) -> Iterator[Remark]:
+    yield Remark("ok", f"Python {sys.version.split()[0]} on {sys.platform}")
+    try:
+        loaded = load(path)
+    except ConfigError as error:
+        yield Remark("error", str(error), "mend the file, then run `socbot check`")
+        return
+    yield Remark("ok", f"{path or 'no config.yaml, so the defaults'}: usable")
+    if not loaded.config.bot.owners:
+        mend = "set BOT_OWNER_ID, or bot.owners in config.yaml; on the console you are the owner anyway"
+        yield Remark("warning", "nobody on a platform is the bot's owner", mend)
+    if os.environ.get("DISCORD_TOKEN"):
+        yield Remark("warning", "DISCORD_TOKEN is set, and this version has no Discord transport yet")
+    yield from _privacy(loaded)
+    yield from _store(loaded)
+
+
+def _privacy(loaded: Loaded) -> Iterator[Remark]:
+    path = loaded.path
+    if path is not None and os.name == "posix" and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        text = path.read_text("utf-8", "replace")
+        if "://" in text and "@" in text:
+            yield Remark("warning", f"{path} holds a password and can be read by everybody", f"chmod 600 {path}")
+    folder = _store_folder(loaded)
+    if folder is not None and folder.exists() and _is_tracked(folder):
+        mend = f"add {folder.name}/ to .gitignore: it holds what the bot knows of people"
+        yield Remark("warning", f"{folder} lies in a git work tree and is not ignored", mend)
+
+
+def _is_tracked(folder: Path) -> bool:
+    """Whether git would take what is in ``folder`` into a commit."""
+    if shutil.which("git") is None:
+        return False
+    inside = subprocess.run(
+        ["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"], capture_output=True, check=False
+    )
+    if inside.returncode != 0:
+        return False
+    ignored = subprocess.run(
+        ["git", "-C", str(folder), "check-ignore", "-q", "socbot.db"], capture_output=True, check=False
+    )
+    return ignored.returncode == 1
+
+
+def _store_folder(loaded: Loaded) -> Path | None:
+    url = loaded.config.storage.url
+    return Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:///") else None
+
+
+def _store(loaded: Loaded) -> Iterator[Remark]:
+    folder = _store_folder(loaded)
+    if folder is not None:
+        version = sqlite3.sqlite_version_info[:3]
+        if has_wal_reset_bug(version):
+            text = f"SQLite {sqlite3.sqlite_version} can damage a store that two programs write to at once"
+            yield Remark(
+                "warning",
+                text,
+                "socbot writes over one connection and locks other socbots out; let nothing else write to the file. "
+                "SQLite 3.51.3 mends it",
+            )
+        free = shutil.disk_usage(_existing(folder)).free
+        if free < _LEAST_FREE:
+            yield Remark("warning", f"{free / 1e6:.0f} MB are free where the store is", "make room")
+    if folder is not None and not Path(loaded.config.storage.url.removeprefix("sqlite:///")).exists():
+        yield Remark("ok", "there is no store yet; the first start makes it")
+        return
+    try:
+        yield Remark("ok", anyio.run(_try_store, loaded))
+    except StoreError as error:
+        yield Remark("error", str(error))
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+async def _try_store(loaded: Loaded) -> str:
+    async with Database.open(loaded.config.storage, SystemClock()) as database:
+        if database.dialect == "sqlite":
+            problems = await database.read(lambda connection: connection.execute("PRAGMA integrity_check(3)"))
+            if problems != [("ok",)]:
+                raise StoreError(f"the store is damaged: {problems}")
+        entries = await database.read(lambda connection: connection.execute("SELECT COUNT(*) FROM blacklist"))
+        return f"the store ({database.dialect}) is sound; {entries[0][0]} entries on the blacklist"

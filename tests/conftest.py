@@ -1,0 +1,52 @@
+"""What every test can have: a whole bot on a scratch store, and a clock in hand."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, TypeAlias
+
+import msgspec
+import pytest
+
+from socbot.bot import Bot
+from socbot.config import Config, StorageConfig
+from socbot.dispatch.replies import Reply
+from socbot.testing import OWNER, FakeClock
+
+MakeBot: TypeAlias = Callable[..., AbstractAsyncContextManager[Bot]]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def notices() -> list[Reply]:
+    """What the owner was told."""
+    return []
+
+
+@pytest.fixture
+def make_bot(tmp_path: Path, notices: list[Reply]) -> MakeBot:
+    """Make bots on one store: ``async with make_bot(clock=clock, rate_limit=RateLimitConfig(…)) as bot``.
+
+    Keywords named like a section of the configuration replace it; the others go to the bot. Jobs do not run unless
+    ``jobs=True``.
+    """
+
+    async def notify(reply: Reply) -> None:
+        notices.append(reply)
+
+    @asynccontextmanager
+    async def make(config: Config | Path | None = None, **options: Any) -> AsyncIterator[Bot]:
+        sections = {name: options.pop(name) for name in Config.__struct_fields__ if name in options and name != "jobs"}
+        if not isinstance(config, Path):
+            sections.setdefault("storage", StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db"))
+            config = msgspec.structs.replace(config or Config(), **sections)
+        options = {"owners": [OWNER], "notify": notify, "random": Random(1), "jobs": False} | options
+        async with Bot.from_config(config, **options) as bot:
+            yield bot
+
+    return make
