@@ -57,6 +57,20 @@ class Profile(Struct, frozen=True):
     hour: int = 0
 
 
+class CommandProfile(Struct, frozen=True):
+    """What is known of one command.
+
+    :param runs: the times of the command itself, where it ran
+    :param parts: the times of the handler and of each middleware, in those runs
+    :param endings: how many commands of that name ended in each way, refused ones too
+    """
+
+    command: str
+    runs: Sketch
+    parts: dict[str, Sketch]
+    endings: dict[str, int]
+
+
 class SlowRun(Struct, frozen=True):
     """One run that was not faster than ``profiler.slow``; ``at`` in seconds since 1970."""
 
@@ -188,6 +202,11 @@ class Profiler:
         """All that is known, of ``command`` or of every command."""
         await self._flush()
         return await self._database.read(lambda connection: _merged(_rows(connection, command)))
+
+    async def commands(self, command: str | None = None) -> tuple[CommandProfile, ...]:
+        """What is known of ``command``, or of every command, by name."""
+        await self._flush()
+        return await self._database.read(lambda connection: _by_command(_rows(connection, command)))
 
     async def days(self, command: str) -> tuple[Profile, ...]:
         """The runs of ``command`` on each day, oldest first; ``hour`` is the day's first."""
@@ -352,6 +371,18 @@ def _merged(rows: Iterable[Profile]) -> tuple[Profile, ...]:
     for row in rows:
         merged.setdefault((row.command, row.part, row.status), Sketch()).merge(row.sketch)
     return tuple(Profile(*key, sketch) for key, sketch in merged.items())
+
+
+def _by_command(rows: Iterable[Profile]) -> tuple[CommandProfile, ...]:
+    found: dict[str, CommandProfile] = {}
+    for row in _merged(rows):
+        known = found.setdefault(row.command, CommandProfile(row.command, Sketch(), {}, {}))
+        # The outermost part is reached by all, and so has the largest count.
+        known.endings[row.status] = max(known.endings.get(row.status, 0), row.sketch.count)
+        if row.status in RAN:
+            sketch = known.runs if row.part == COMMAND else known.parts.setdefault(row.part, Sketch())
+            sketch.merge(row.sketch)
+    return tuple(found[command] for command in sorted(found))
 
 
 def _slowness(connection: Connection, threshold: float) -> list[Slowness]:
