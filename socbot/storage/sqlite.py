@@ -58,7 +58,9 @@ class SqliteSession:
             run("PRAGMA query_only = ON")
             run("PRAGMA wal_autocheckpoint = 0")
             return
-        run("PRAGMA journal_mode = WAL")
+        [(mode,)] = run("PRAGMA journal_mode = WAL")  # it answers with the old mode where it fails
+        if mode != "wal":
+            raise StoreError(f"the database cannot keep a write-ahead log here (its journal mode stays {mode!r})")
         run("PRAGMA synchronous = FULL")
         run("PRAGMA wal_autocheckpoint = 1000")
         run("PRAGMA journal_size_limit = 16777216")
