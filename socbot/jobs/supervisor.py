@@ -1,0 +1,327 @@
+"""All jobs, under one task group."""
+
+import difflib
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import tzinfo
+from random import Random
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from socbot.config import JobsConfig
+from socbot.dispatch.arguments import Duration
+from socbot.dispatch.clock import Clock
+from socbot.dispatch.errors import InvalidArgument
+from socbot.dispatch.replies import Field, Reply, escape
+from socbot.documents import ConfigError
+from socbot.jobs.job import CriticalJobFailed, Job, JobStatus, Run, UnknownJob
+from socbot.jobs.records import Record, Records, Slowest, Store
+from socbot.jobs.runner import Runner
+from socbot.jobs.schedules import Continuous, Cron, Every, Schedule, parse_schedule
+
+Notify: TypeAlias = Callable[[Reply], Awaitable[None]]
+
+OVERDUE = 2
+"""Intervals by which a job may be late before its owner is told."""
+
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Keeps jobs running: each by its schedule, each apart from the others.
+
+    As an async context manager it starts the jobs that were added, in that order, and stops them in the reverse.
+    Until then, and without it, it answers what is stored of them.
+
+    :param notify: tells the owner
+    :param drain: seconds that runs under way are given to finish at the end, all together
+    """
+
+    def __init__(
+        self,
+        database: Store,
+        clock: Clock,
+        random: Random,
+        config: JobsConfig,
+        zone: tzinfo,
+        notify: Notify | None = None,
+        drain: float = 10.0,
+    ) -> None:
+        self._clock, self._random, self._config, self._zone = clock, random, config, zone
+        self._notify, self._drain = notify, drain
+        self._records = Records(database, config.keep_runs)
+        self._runners: dict[str, Runner] = {}
+        self._names: dict[str, Runner] = {}
+        self._told: set[str] = set()
+        self._tasks: TaskGroup | None = None
+        self._fatal: CriticalJobFailed | None = None
+
+    # -- before the start -----------------------------------------------------------------------------
+
+    def add(self, *jobs: Job) -> None:
+        """Take on jobs, before the start.
+
+        :raises ValueError: if a name is taken
+        :raises ConfigError: if config.yaml gives one of them a schedule that cannot be read
+        """
+        for job in jobs:
+            self._check_own(job, self._config)
+            runner = Runner(
+                job, self._records, self._clock, self._random, self._config, self._zone, self._gave_up
+            )  # fmt: skip
+            for name in (job.name, *job.aliases):
+                if (key := _key(name)) in self._names:
+                    raise ValueError(f"job {name!r} is already there")
+                self._names[key] = runner
+            self._runners[job.name] = runner
+
+    def jobs(self) -> tuple[Job, ...]:
+        """The supervisor's own job, which notices others that are late."""
+        return (
+            Job(
+                "monitor",
+                self._monitor,
+                Every(600.0),
+                "Tells the owner of jobs that are overdue",
+                aliases=("ScheduledTasksDashboard monitor_tasks", "monitor_tasks"),
+            ),
+        )
+
+    def check(self, config: JobsConfig) -> None:
+        """:raises ConfigError: if ``config`` does not fit the jobs there are"""
+        for name in config.jobs:
+            if name not in self._runners:
+                raise ConfigError(f"jobs.jobs.{name}: there is no such job{_meant(self._nearest(name))}")
+        for runner in self._runners.values():
+            self._check_own(runner.job, config)
+
+    def configure(self, config: JobsConfig) -> None:
+        """Apply a changed section at once. Runs under way go on.
+
+        :raises ConfigError: if it does not fit; nothing is changed then
+        """
+        self.check(config)
+        self._config = config
+        self._records.keep = config.keep_runs
+        for runner in self._runners.values():
+            runner.configure(config)
+
+    @staticmethod
+    def _check_own(job: Job, config: JobsConfig) -> None:
+        own = config.jobs.get(job.name)
+        if own is None or own.schedule is None:
+            return
+        where = f"jobs.jobs.{job.name}.schedule"
+        if isinstance(job.schedule, Continuous):
+            raise ConfigError(f"{where}: this job runs all the time, it has no schedule")
+        try:
+            parse_schedule(own.schedule)
+        except InvalidArgument as error:
+            raise ConfigError(f"{where}: {own.schedule!r} is not {error.expected}") from None
+
+    async def load(self) -> None:
+        """Read what is stored of the jobs."""
+        stored = await self._records.load()
+        for name, runner in self._runners.items():
+            runner.restore(stored.get(name, Record(name)))
+
+    # -- running --------------------------------------------------------------------------------------
+
+    async def run(self, jobs: Iterable[Job] = (), *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Run the jobs until cancelled.
+
+        :raises CriticalJobFailed: if one has failed without which the bot cannot go on
+        """
+        self.add(*jobs)
+        async with self:
+            task_status.started()
+            await anyio.sleep_forever()
+
+    async def __aenter__(self) -> Self:
+        await self.load()
+        await self._settle()
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        for runner in self._runners.values():
+            self._tasks.start_soon(runner.supervise, name=f"job {runner.job.name}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        tasks, self._tasks = self._tasks, None
+        assert tasks is not None
+        with anyio.CancelScope(shield=True):
+            await self._end()
+        swallowed = await tasks.__aexit__(kind, error, trace)
+        if self._fatal is not None:
+            raise self._fatal
+        return swallowed
+
+    async def _end(self) -> None:
+        """Stop the jobs, the last one first: those that started later may need those before them."""
+        deadline = anyio.current_time() + self._drain
+        for runner in self._runners.values():
+            runner.close()
+        for runner in reversed(self._runners.values()):
+            await runner.end(max(0.0, deadline - anyio.current_time()))
+
+    async def _settle(self) -> None:
+        """Jobs with times of day count from the first start on: what was before that was not missed."""
+        new = [
+            runner
+            for runner in self._runners.values()
+            if runner.record.settled is None and isinstance(runner.schedule, Cron)
+        ]
+        now = self._clock.time()
+        if new:
+            await self._records.set_settled({runner.job.name: now for runner in new})
+        for runner in new:
+            runner.record.settled = now
+            runner.restore(runner.record)
+
+    # -- what is known --------------------------------------------------------------------------------
+
+    def status(self) -> tuple[JobStatus, ...]:
+        """Every job as it stands, in the order in which they start."""
+        return tuple(runner.status() for runner in self._runners.values())
+
+    def find(self, name: str) -> JobStatus:
+        """The job of that name or alias.
+
+        :raises UnknownJob: with the nearest names
+        """
+        return self._runner(name).status()
+
+    def upcoming(self, name: str, count: int = 3) -> tuple[float, ...]:
+        """The next times at which the job is going to run, if it always succeeds at once."""
+        runner = self._runner(name)
+        schedule, moment = runner.schedule, runner.status().next_run
+        times: list[float] = []
+        while moment is not None and not isinstance(schedule, Continuous) and len(times) < count:
+            times.append(moment)
+            moment = schedule.after(moment, self._zone)
+        return tuple(times)
+
+    async def history(self, name: str, limit: int = 20) -> tuple[Run, ...]:
+        """The last runs of the job, newest first."""
+        return await self._records.history(self._runner(name).job.name, limit)
+
+    async def slowest(self, limit: int = 5) -> tuple[Slowest, ...]:
+        """The jobs with the longest runs on record, longest first."""
+        return await self._records.slowest(limit)
+
+    def _runner(self, name: str) -> Runner:
+        runner = self._names.get(_key(name))
+        if runner is None:
+            raise UnknownJob(name, self._nearest(name))
+        return runner
+
+    def _nearest(self, name: str) -> tuple[str, ...]:
+        near = difflib.get_close_matches(_key(name)[:64], self._names, 3, cutoff=0.5)
+        return tuple(dict.fromkeys(self._names[key].job.name for key in near))
+
+    # -- what an operator does ------------------------------------------------------------------------
+
+    async def stop(self, name: str) -> bool:
+        """Stop the job until it is started again, over restarts too.
+
+        :returns: False if its current run has not ended although it was told to
+        """
+        return await self._runner(name).stop()
+
+    async def start(self, name: str) -> None:
+        """Let the job run by its schedule again, after a stop or a failure.
+
+        :raises JobRefused: if config.yaml has it switched off
+        """
+        await self._runner(name).start()
+
+    async def restart(self, name: str) -> bool:
+        """End the job's current run and begin afresh.
+
+        :returns: False if the run has not ended although it was told to
+        :raises JobRefused: if config.yaml has it switched off
+        """
+        return await self._runner(name).restart()
+
+    async def run_now(self, name: str) -> Run:
+        """Run the job once and wait for its end; cancelling the wait does not end the run.
+
+        :raises JobRefused: if it is running already
+        """
+        return await self._runner(name).run_now()
+
+    async def reschedule(self, name: str, schedule: Schedule | None) -> tuple[float, ...]:
+        """Run the job by ``schedule`` from now on, over restarts too; by the configured one if None.
+
+        :returns: the next three times
+        :raises JobRefused: if it runs all the time
+        """
+        await self._runner(name).reschedule(schedule)
+        return self.upcoming(name)
+
+    # -- when something is wrong ----------------------------------------------------------------------
+
+    def _gave_up(self, runner: Runner) -> None:
+        name, error = runner.job.name, runner.record.last_error
+        _log.error("job %s has failed too often and is not run any more: %s", name, error)
+        if self._tasks is None:
+            return
+        if self._notify is not None:
+            self._tasks.start_soon(self._tell, _failure_notice(name, error, self._config))
+        if runner.job.critical:
+            self._fatal = CriticalJobFailed(name, error)
+            self._tasks.cancel_scope.cancel()
+
+    async def _tell(self, notice: Reply) -> None:
+        assert self._notify is not None
+        try:
+            with anyio.move_on_after(10, shield=True):
+                await self._notify(notice)
+        except Exception as error:  # whoever tells the owner is not ours, and the jobs go on
+            _log.warning("the owner could not be told of a job: %s", error)
+
+    async def _monitor(self) -> None:
+        late = {status.name: status for status, runner in self._with_runners() if _is_late(status, runner)}
+        news = [status for name, status in late.items() if name not in self._told]
+        self._told = set(late)
+        if news and self._notify is not None:
+            await self._tell(_late_notice(news))
+
+    def _with_runners(self) -> Iterable[tuple[JobStatus, Runner]]:
+        return ((runner.status(), runner) for runner in self._runners.values())
+
+
+def _is_late(status: JobStatus, runner: Runner) -> bool:
+    return status.overdue > OVERDUE * runner.interval > 0
+
+
+def _failure_notice(name: str, error: str, config: JobsConfig) -> Reply:
+    return Reply(
+        f"It crashed more than {config.max_restarts} times in {Duration(config.within)} and is not run any more. "
+        f"The rest of the bot goes on. `start_task {name}` tries again.",
+        title=f"Job {name} has failed",
+        fields=(Field("Last error", escape(error, 500), inline=False),),
+        tone="error",
+    )
+
+
+def _late_notice(late: Iterable[JobStatus]) -> Reply:
+    items = tuple(
+        f"{status.name}: {status.state}, overdue by {Duration(status.overdue)}"
+        + (f", last error: {escape(status.last_error, 200)}" if status.last_error else "")
+        for status in late
+    )
+    return Reply(title="Jobs are overdue", items=items, tone="warn")
+
+
+def _key(name: str) -> str:
+    return " ".join(name.lower().split())
+
+
+def _meant(names: tuple[str, ...]) -> str:
+    return "; did you mean " + " or ".join(names) + "?" if names else ""
