@@ -212,6 +212,8 @@ class Bot:
         await stack.enter_async_context(self.dispatcher)
         if self._with_jobs:
             await stack.enter_async_context(self.supervisor)
+        else:
+            await self.supervisor.load()
 
     def _build(self, database: Database, config: Config) -> None:
         clock = self._clock
@@ -273,6 +275,7 @@ class Bot:
             self.dispatcher, MIDDLEWARE, {type(system): system for system in systems}, self.profiler
         )
         self.dispatcher.provide(self.dispatcher, self.pipeline, *systems)
+        self.dispatcher.provide(clock, under=Clock)
 
     async def _load(self) -> None:
         await self.blacklist.load()
@@ -284,9 +287,9 @@ class Bot:
         self.dispatcher.add(*COMMANDS, *self._own_commands)
         for module in config.handlers:
             self.dispatcher.add(*commands_of(module))
+        self.supervisor.add(*self.jobs())
         self._participate()
-        self.pipeline.prepare(config)()
-        self._apply_bot(config)
+        self.settings.begin()
         for sink in (
             self.traces.write,
             self.analytics.write,
@@ -298,8 +301,6 @@ class Bot:
             self.telemetry.add_sink(sink)
         self.dispatcher.observe(self.telemetry.record)
         self.dispatcher.observe(self.errors.observe)
-        if self._with_jobs:
-            self.supervisor.add(*self.jobs())
 
     def jobs(self) -> tuple[Job, ...]:
         telemetry = Job(

@@ -5,6 +5,8 @@ from typing import Any, NoReturn
 MAX_DEPTH = 16
 MAX_NODES = 20_000
 
+_TAGS = frozenset(("map", "seq", "str", "int", "float", "bool", "null", "timestamp"))
+
 
 class ConfigError(Exception):
     """A configuration cannot be used; the text says line, path and what was expected."""
@@ -60,7 +62,7 @@ class _Nodes:
         import yaml
 
         line = node.start_mark.line + 1
-        if not node.tag.startswith("tag:yaml.org,2002:"):
+        if node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
             self._refuse(line, f"the tag {node.tag!r} is not read")
         if isinstance(node, yaml.MappingNode):
             values: dict[str, Any] = {}

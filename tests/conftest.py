@@ -45,7 +45,8 @@ def make_bot(tmp_path: Path, notices: list[Reply]) -> MakeBot:
         if not isinstance(config, Path):
             sections.setdefault("storage", StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db"))
             config = msgspec.structs.replace(config or Config(), **sections)
-        options = {"owners": [OWNER], "notify": notify, "random": Random(1), "jobs": False} | options
+        defaults: dict[str, Any] = {"owners": [OWNER], "notify": notify, "random": Random(1), "jobs": False}
+        options = defaults | options
         async with Bot.from_config(config, **options) as bot:
             yield bot
 

@@ -209,10 +209,13 @@ class Dispatcher:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         assert self._tasks is not None
+        if error is not None:
+            self._tasks.cancel_scope.cancel()
         try:
-            return await self._tasks.__aexit__(kind, error, traceback)
+            # The error of whoever uses the dispatcher goes on as it is, not as a group of one.
+            await self._tasks.__aexit__(None, None, None)
         finally:
             self._tasks = None
 

@@ -78,6 +78,13 @@ class Settings:
         """Have ``prepare`` asked about each new configuration, and what it returns called once all have accepted."""
         self._participants.append(prepare)
 
+    def begin(self) -> None:
+        """Put the configuration that the bot starts with in force.
+
+        :raises ConfigError: if somebody cannot accept it
+        """
+        self._put_in_force(self.config)
+
     @property
     def maintenance(self) -> str | None:
         """What everybody but the owner is told while the bot is being worked on."""

@@ -1,0 +1,134 @@
+"""config.yaml: read within bounds, or refused with the line, the key and what was expected."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socbot.config import Config, LadderStep, load, schema
+from socbot.documents import ConfigError, parse_yaml
+
+SHIPPED = Path(__file__).parent.parent / "config.yaml"
+
+
+def written(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_the_shipped_file_says_the_defaults() -> None:
+    assert load(SHIPPED, {}).config == Config()
+
+
+def test_the_shipped_file_names_every_key() -> None:
+    text = SHIPPED.read_text("utf-8")
+    for section in Config.__struct_fields__:
+        assert f"\n{section}:" in text
+        value = getattr(Config(), section)
+        if isinstance(value, msgspec.Struct):
+            for name in value.__struct_fields__:
+                assert f"\n  {name}:" in text, f"{section}.{name}"
+
+
+def test_values_as_people_write_them(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "rate_limit:\n  cooldown: 1m30s\n  ladder:\n    - {action: timeout, duration: 2h}\nmiddleware:\n"
+        "  - use: blacklist\n    mode: shadow\n  - rate_limit\n",
+    )
+    config = load(path, {}).config
+    assert config.rate_limit.cooldown == 90.0
+    assert config.rate_limit.ladder == (LadderStep("timeout", 7200.0),)
+    assert [(entry.use, entry.mode) for entry in config.middleware] == [
+        ("blacklist", "shadow"),
+        ("rate_limit", "enforce"),
+    ]
+
+
+def test_the_environment_is_above_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "bot: {prefix: '?', owners: [irc:alice]}\n")
+    environ = {"SOCBOT_BOT__PREFIX": "$", "SOCBOT_RATE_LIMIT__COOLDOWN": "7s", "BOT_OWNER_ID": "42"}
+    loaded = load(path, environ)
+    assert loaded.config.bot.prefix == "$"
+    assert loaded.config.rate_limit.cooldown == 7.0
+    assert loaded.config.bot.owners == ("irc:alice", "discord:42")
+    assert loaded.origins["bot.prefix"] == "SOCBOT_BOT__PREFIX"
+
+
+def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://bot:secret@db/socbot\n")
+    assert load(written(tmp_path, "storage: {url_file: url}\n"), {}).config.storage.url.endswith("@db/socbot")
+    loaded = load(written(tmp_path, "storage: {url: '${DSN}'}\n"), {"DSN": "sqlite:///x.db"})
+    assert loaded.config.storage.url == "sqlite:///x.db"
+    assert "secret" not in repr(loaded.config)
+
+
+BROKEN = {
+    "a typo": ("rate_limit:\n  burts: 3\n", "line 1.*unknown key 'burts'; did you mean 'burst'"),
+    "an unknown section": ("bot: {name: x}\nratelimit: {}\n", "unknown key 'ratelimit'; did you mean 'rate_limit'"),
+    "a wrong type": ("bot:\n  name: x\nrate_limit:\n  burst: lots\n", "line 4: rate_limit.burst.*Expected `int`"),
+    "an impossible value": ("rate_limit:\n  burst: 0\n", "line 2: rate_limit.burst.*>= 1"),
+    "a duplicate key": ("bot:\n  prefix: '!'\n  prefix: '?'\n", "line 3: bot.prefix: written twice, first on line 2"),
+    "a tab": ("bot:\n\tprefix: '!'\n", "line 2"),
+    "half a file": ("bot: {prefix: '!'\nmiddleware", "line"),
+    "no mapping": ("- a\n- b\n", "sections such as"),
+    "an alias": ("bot: &a {name: x}\nlogs: *a\n", "line 1: anchors and aliases"),
+    "a tag": ("bot: !!python/object:os.system {}\n", "tag"),
+    "a time zone": ("bot:\n  time_zone: Mars/Olympus\n", "line 2: bot.time_zone.*Europe/Berlin"),
+    "a timeout without end": ("rate_limit:\n  ladder:\n    - action: timeout\n", "line 3: .*needs a duration"),
+    "an unset variable": ("storage:\n  url: ${NOWHERE}\n", "line 2: storage.url: the environment variable NOWHERE"),
+    "a missing secret": ("storage:\n  url_file: nowhere\n", "line 2: storage.url_file: .*nowhere cannot be read"),
+    "a mode": ("middleware:\n  - use: blacklist\n    mode: maybe\n", "line 3: middleware"),
+    "deep nesting": ("a: " + "[" * 2000, "nested more than 16 deep|line"),
+    "a huge number": ("rate_limit:\n  burst: " + "9" * 5000 + "\n", "line 2"),
+}
+
+
+@pytest.mark.promise("P28")
+@pytest.mark.promise("P30")
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_file_is_refused_with_its_line(what: str, tmp_path: Path) -> None:
+    text, message = BROKEN[what]
+    with pytest.raises(ConfigError, match=message):
+        load(written(tmp_path, text), {})
+
+
+@pytest.mark.promise("P30")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"bot: \xff\xfe\n",
+        b"x" * 10_000_000,
+        b"a: " + b"{a: " * 100_000,
+        b"- " * 100_000,
+        b"a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n",
+        b"\x00\x01",
+        b"[" * 20_000,
+    ],
+    ids=["not UTF-8", "10 MB", "deep maps", "deep lists", "alias bomb", "NUL", "brackets"],
+)
+def test_a_hostile_file_is_one_typed_error(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        load(written(tmp_path, content), {})
+
+
+@pytest.mark.promise("P29")
+@given(st.text(max_size=300))
+def test_no_text_breaks_the_reader(text: str) -> None:
+    with suppress(ConfigError):  # the one way in which it may fail
+        parse_yaml(text)
+
+
+def test_an_empty_file_and_a_byte_order_mark_are_fine(tmp_path: Path) -> None:
+    assert load(written(tmp_path, ""), {}).config == Config()
+    assert load(written(tmp_path, b"\xef\xbb\xbfbot: {name: x}\n"), {}).config.bot.name == "x"
+
+
+def test_the_schema_describes_the_shipped_file() -> None:
+    described = schema()["$defs"]
+    assert set(described["Config"]["properties"]) == set(Config.__struct_fields__)
+    assert described["RateLimitConfig"]["additionalProperties"] is False
