@@ -33,7 +33,7 @@ async def analytics(ctx: Context, analytics: Analytics, days: Days | None = None
     usage = await analytics.usage(days)
     since = moment(usage.first_at) if usage.first_at is not None else "nothing counted yet"
     return Reply(
-        title="Analytics" if days is None else f"Analytics of the last {_plural(days, 'day')}",
+        title="Analytics" if days is None else f"Analytics of the last {plural(days, 'day')}",
         fields=(
             *_endings(usage.tally),
             Field("unknown commands", str(usage.tally.unknown)),
@@ -108,13 +108,13 @@ async def guild_stats(ctx: Context, analytics: Analytics, guild: GuildRef | None
 async def analytics_heatmap(ctx: Context, analytics: Analytics, days: Days = 28) -> Reply:
     """When the bot is used: hour of the day by weekday."""
     heatmap = await analytics.heatmap(days)
-    title = f"Commands by hour, the last {_plural(days, 'day')}"
+    title = f"Commands by hour, the last {plural(days, 'day')}"
     weekday, hour, count = heatmap.busiest
     if not count:
         return Reply("No command was counted in that time.", title=title)
     zone = datetime.fromtimestamp(ctx.trace.at, analytics.zone)
     return Reply(
-        f"Busiest: {_WEEKDAYS[weekday]} {hour:02}:00–{(hour + 1) % 24:02}:00 with {_plural(count, 'command')}. "
+        f"Busiest: {_WEEKDAYS[weekday]} {hour:02}:00–{(hour + 1) % 24:02}:00 with {plural(count, 'command')}. "
         f"Times are in {analytics.zone} ({zone:%Z}).",
         title=title,
         chart=_as_chart(heatmap),
@@ -128,7 +128,7 @@ async def export_analytics(ctx: Context, analytics: Analytics, days: Days | None
     make = _csv if csv else partial(_json, exported_at=ctx.trace.at)
     content = await anyio.to_thread.run_sync(make, rows)
     name = f"analytics_export_{stamp(ctx.trace.at, analytics.zone)}.{'csv' if csv else 'json'}"
-    return Reply(f"{_plural(len(rows), 'row')} exported.", files=(File(name, content),), private=True)
+    return Reply(f"{plural(len(rows), 'row')} exported.", files=(File(name, content),), private=True)
 
 
 @command("reset_analytics", permission="owner", group="analytics", private=True)
@@ -140,7 +140,7 @@ async def reset_analytics(ctx: Context, analytics: Analytics) -> Confirm:
         content = await anyio.to_thread.run_sync(partial(_json, exported_at=ctx.trace.at), rows)
         name = f"analytics_backup_{stamp(ctx.trace.at, analytics.zone)}.json"
         count = sum(row.count for row in rows)
-        text = f"Everything is at zero. {_plural(count, 'command')} had been counted; the file has all of it."
+        text = f"Everything is at zero. {plural(count, 'command')} had been counted; the file has all of it."
         return Reply(text, tone="ok", files=(File(name, content),), private=True)
 
     return Confirm("Set all usage figures to zero? They are attached to the answer, and kept nowhere else.", reset)
@@ -190,6 +190,10 @@ def stamp(at: float, zone: tzinfo) -> str:
     return datetime.fromtimestamp(at, zone).strftime("%Y%m%d_%H%M%S")
 
 
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _none_of(dispatcher: Dispatcher, typed: str, name: str) -> Reply:
     if dispatcher.registry.get(name) is not None:
         return Reply(f"`{escape(name)}` has not been used yet.")
@@ -220,7 +224,7 @@ def _people(users: Sequence[Person]) -> list[str]:
 
 def _failing(each: CommandTally) -> str:
     tally = each.tally
-    text = f"`{escape(each.command)}` {tally.error_rate:.1%}: {tally.failed} of {_plural(tally.attempts, 'attempt')}"
+    text = f"`{escape(each.command)}` {tally.error_rate:.1%}: {tally.failed} of {plural(tally.attempts, 'attempt')}"
     return text + (f", mostly {escape(each.commonest_error)}" if each.commonest_error else "")
 
 
@@ -230,10 +234,6 @@ def _erased(each: Erased) -> str:
 
 def _lines(lines: Sequence[str]) -> str:
     return "\n".join(lines) or "none"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 # -- charts and files ---------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment
-from socbot.handlers.analytics import Name, canonical, stamp
+from socbot.handlers.analytics import Name, canonical, plural, stamp
 from socbot.systems.exports import to_csv, to_json
-from socbot.systems.profiler import HANDLER, CommandProfile, Profile, Profiler, SlowRun, rating
+from socbot.systems.profiler import HANDLER, CommandProfile, Profile, Profiler, Slowness, SlowRun, rating
 from socbot.systems.sketch import Sketch
 from socbot.systems.vitals import Vitals
 
@@ -88,10 +88,7 @@ async def slow_commands(
         return Reply.ok(f"No command took {took(threshold)} or longer.")
     return Reply(
         title=f"Commands that took {took(threshold)} or longer",
-        items=tuple(
-            f"`{escape(each.command)}` {each.times} times, worst {took(each.worst)}, last {moment(each.last_at)}"
-            for each in found
-        ),
+        items=tuple(_slowness(each) for each in found),
     )
 
 
@@ -102,7 +99,7 @@ async def performance_export(ctx: Context, profiler: Profiler, *, csv: bool) -> 
     make = _csv if csv else partial(_json, exported_at=ctx.trace.at)
     content = await anyio.to_thread.run_sync(make, rows)
     name = f"performance_export_{stamp(ctx.trace.at, UTC)}.{'csv' if csv else 'json'}"
-    return Reply(f"{len(rows)} rows exported.", files=(File(name, content),), private=True)
+    return Reply(f"{plural(len(rows), 'row')} exported.", files=(File(name, content),), private=True)
 
 
 @command("reset_profile", permission="owner", group="performance")
@@ -115,7 +112,7 @@ async def reset_profile(
 
     async def reset(ctx: Context) -> Reply:
         runs, slow = await profiler.reset(name)
-        return Reply.ok(f"The times of {shown} are forgotten: {runs} runs, {slow} slow runs.")
+        return Reply.ok(f"The times of {shown} are forgotten: {plural(runs, 'run')}, {plural(slow, 'slow run')}.")
 
     return Confirm(f"Forget the times of {shown}?", reset)
 
@@ -142,9 +139,9 @@ async def performance_compare(
 
 def took(seconds: float) -> str:
     """A length of time as people read it, with its unit."""
-    if seconds >= 1:
+    if seconds >= 0.99995:
         return f"{seconds:.2f} s"
-    return f"{seconds * 1e3:.1f} ms" if seconds >= 0.001 else f"{seconds * 1e6:.0f} µs"
+    return f"{seconds * 1e3:.1f} ms" if seconds >= 0.0009995 else f"{seconds * 1e6:.0f} µs"
 
 
 async def _profile(profiler: Profiler, dispatcher: Dispatcher, typed: str) -> CommandProfile:
@@ -192,7 +189,7 @@ def _timed(each: CommandProfile) -> str:
 
 
 def _used(each: CommandProfile) -> str:
-    return f"`{escape(each.command)}` {each.runs.count} runs, mean {took(each.runs.mean)}"
+    return f"`{escape(each.command)}` {plural(each.runs.count, 'run')}, mean {took(each.runs.mean)}"
 
 
 def _endings(found: CommandProfile) -> str:
@@ -204,6 +201,11 @@ def _parts(found: CommandProfile) -> list[str]:
         f"{escape(part)}: mean {took(sketch.mean)}, P99 {took(sketch.quantile(0.99))}"
         for part, sketch in found.parts.items()
     ]
+
+
+def _slowness(each: Slowness) -> str:
+    times = plural(each.times, "time")
+    return f"`{escape(each.command)}` {times}, worst {took(each.worst)}, last {moment(each.last_at)}"
 
 
 def _slow(run: SlowRun) -> str:

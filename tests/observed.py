@@ -13,6 +13,8 @@ from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.errors import Refused
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
+from socbot.handlers import analytics as analytics_handlers
+from socbot.handlers import performance as performance_handlers
 from socbot.middleware.analytics import Analytics as AnalyticsMiddleware
 from socbot.middleware.profiler import Profiler as ProfilerMiddleware
 from socbot.storage.database import Database
@@ -22,9 +24,11 @@ from socbot.systems.erasure import Erasure
 from socbot.systems.identities import Pseudonyms
 from socbot.systems.profiler import Profiler
 from socbot.systems.traces import Traces
+from socbot.systems.vitals import Vitals
 from socbot.testing import FakeClock, said
 
 DOOR_SECONDS = 0.001
+OWNER = "1"
 
 
 class Observed:
@@ -52,8 +56,15 @@ class Observed:
         for sink in (self.analytics.write, self.profiler.write, self.traces.write):
             self.telemetry.add_sink(sink)
         self.dispatcher = Dispatcher(
-            commands_taking(clock), chain=self.chain() if chain is None else chain, clock=clock, owners=[("local", "1")]
+            commands_taking(clock),
+            chain=self.chain() if chain is None else chain,
+            clock=clock,
+            owners=[("local", OWNER)],
         )
+        self.dispatcher.provide(
+            self.dispatcher, self.analytics, self.profiler, self.traces, self.erasure, Vitals(clock)
+        )
+        self.dispatcher.add(*analytics_handlers.COMMANDS, *performance_handlers.COMMANDS)
         self.dispatcher.observe(self.telemetry.record)
 
     def chain(self) -> tuple[Layer, ...]:
@@ -65,6 +76,18 @@ class Observed:
 
     async def say(self, text: str, author: str = "42", **message: Any) -> Outcome:
         return await self.dispatcher.dispatch(said(text, author, **message))
+
+    async def ask(self, text: str, **message: Any) -> Reply:
+        """What the owner is answered."""
+        reply = (await self.say(text, OWNER, **message)).reply
+        assert reply is not None
+        return reply
+
+    async def confirm(self, text: str) -> Reply:
+        """What the owner is answered after saying yes."""
+        question = (await self.ask(text)).question
+        assert question is not None
+        return await self.ask(f"confirm {question.code}")
 
     async def rows(self, sql: str) -> list[tuple[Any, ...]]:
         await self.telemetry.flush()

@@ -84,7 +84,10 @@ class SlowRun(Struct, frozen=True):
 
 
 class Slowness(Struct, frozen=True):
-    """How often a command was slow, and how slow at worst."""
+    """How often a command was slow, and how slow at worst.
+
+    :param last_at: the last time, in seconds since 1970; the beginning of its hour where it is no ``SlowRun``
+    """
 
     command: str
     times: int
