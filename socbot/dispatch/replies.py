@@ -36,11 +36,7 @@ def printable(text: str, keep: str = "\n") -> str:
 
     :param keep: control characters that stay
     """
-    return _UNPRINTABLE.sub(lambda match: match[0] if match[0] in keep else _written_out(match[0]), text)
-
-
-def _written_out(character: str) -> str:
-    return repr(character)[1:-1] if ord(character) < 0x20 else character.encode("ascii", "backslashreplace").decode()
+    return _UNPRINTABLE.sub(lambda match: match[0] if match[0] in keep else repr(match[0])[1:-1], text)
 
 
 def moment(seconds: float) -> str:
