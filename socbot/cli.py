@@ -129,6 +129,7 @@ async def _execute(arguments: "Namespace", loaded: "Loaded") -> int:
 
     from socbot.bot import Bot
     from socbot.dispatch.messages import Answer
+    from socbot.dispatch.replies import Reply
     from socbot.transports.console import OWNER, PLATFORM, Console, Speaker
 
     speaker = Speaker(arguments.user or OWNER, arguments.guild or None)
@@ -142,12 +143,17 @@ async def _execute(arguments: "Namespace", loaded: "Loaded") -> int:
         exit_code = bot.lifecycle.exit_code
     if arguments.json:
         print(msgspec.json.encode(outcome_object(outcome)).decode())
+    elif outcome.reply is not None and outcome.reply.question is not None:
+        await console.show(Reply(outcome.reply.text, tone="warn"))
+        console.write("Nothing was done; --yes confirms.")
     elif outcome.reply is not None:
         await console.show(outcome.reply)
-        if outcome.reply.question:
-            console.write("Nothing was done; --yes confirms.")
-    elif outcome.status != "ok":
-        console.write(f"({outcome.status}: {outcome.refused_by or ''} {outcome.reason or ''})".replace(":  ", ": "))
+    elif outcome.status == "ignored":
+        console.write(f"That is no command; commands begin with {bot.config.bot.prefix}")
+    elif outcome.refused_by is not None:
+        console.write(
+            f"({outcome.status}" + (f" by {outcome.refused_by}: {outcome.reason})" if outcome.refused_by else ")")
+        )
     return exit_code if stopped and exit_code else _EXIT_CODES[outcome.status]
 
 

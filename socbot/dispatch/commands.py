@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
@@ -87,8 +87,12 @@ def command(
     def make(handler: Callable[..., Awaitable[Any]]) -> Command:
         for each in (name, *aliases):
             _check_name(each)
+        if permission not in get_args(Permission):
+            raise ValueError(f"command {name!r}: permission {permission!r} is not one of {get_args(Permission)}")
         if cooldown < 0 or (timeout is not None and timeout <= 0):
             raise ValueError(f"command {name!r}: cooldown ({cooldown}) and timeout ({timeout}) are positive seconds")
+        if concurrency is not None and concurrency.limit < 1:
+            raise ValueError(f"command {name!r}: a concurrency of {concurrency.limit} would never let it run")
         description, _, rest = (handler.__doc__ or "").strip().partition("\n")
         return Command(
             name, handler, compile_signature(handler), description, rest.strip(), permission, tuple(aliases),
@@ -128,7 +132,10 @@ class Registry:
         self._near = None
 
     def find(self, text: str) -> tuple[Command | None, str, str]:
-        """The command that ``text`` names, the name as it was written, and what follows it."""
+        """The command that ``text`` names, the name as it was written, and what follows it.
+
+        Where a group has no such command, the name is both words.
+        """
         name, _, rest = text.partition(" ")
         found = self._commands.get(name)
         if found is not None and name not in self._groups:
@@ -139,9 +146,9 @@ class Registry:
         name, rest = parts[0].lower(), parts[1] if len(parts) > 1 else ""
         if name in self._groups and rest:
             second, *further = rest.split(None, 1)
-            both = self._commands.get(f"{name} {second.lower()}")
-            if both is not None:
-                return both, f"{name} {second.lower()}", further[0] if further else ""
+            both = f"{name} {second.lower()}"
+            if both in self._commands or name not in self._commands:
+                return self._commands.get(both), both, further[0] if further else ""
         return self._commands.get(name), name, rest
 
     def get(self, name: str) -> Command | None:
@@ -149,13 +156,15 @@ class Registry:
         return self._commands.get(name.lower())
 
     def nearest(self, name: str, count: int = 2) -> tuple[str, ...]:
-        """Names that differ from ``name`` by at most two letters left out, added, changed or swapped.
+        """Names that differ from ``name`` by a letter left out, added or changed, or by two that are swapped.
 
         Costs the same whatever the number of commands: each name is filed under what is left of it when one or two
         of its letters are dropped.
         """
         if len(name) > 32:
             return ()
+        if name.lower() in self._groups and name.lower() not in self._commands:
+            return tuple(known for known in self._commands if known.startswith(name.lower() + " "))[:count]
         if self._near is None:
             self._near = {}
             for known in self._commands:
@@ -173,6 +182,4 @@ class Registry:
 
 
 def _with_dropped(name: str) -> set[str]:
-    once = {name[:i] + name[i + 1 :] for i in range(len(name))}
-    twice = {rest[:i] + rest[i + 1 :] for rest in once for i in range(len(rest))} if len(name) > 4 else set()
-    return {name} | once | twice
+    return {name} | {name[:i] + name[i + 1 :] for i in range(len(name))}

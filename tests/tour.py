@@ -1,0 +1,128 @@
+"""The tour: every command once, with arguments that make it do its work."""
+
+from typing import NamedTuple
+
+from socbot.bot import Bot
+from socbot.dispatch.messages import Answer, Attachment, Message, User
+from socbot.dispatch.outcomes import Outcome
+from socbot.testing import OWNER
+
+CANARY_FREE = '{"users": {"901": {"reason": "imported"}}, "guilds": {}}'
+
+
+THE_OWNER = User(OWNER[1], "the owner")
+
+
+class Call(NamedTuple):
+    """One command of the tour, in an order in which each finds what it needs."""
+
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+
+
+TOUR = (
+    Call("!help"),
+    Call("!help blacklist_add"),
+    Call("!help rate_limit"),
+    Call("!ping"),
+    Call("!uptime"),
+    Call("!about"),
+    Call("!bot_stats"),
+    Call("!config"),
+    Call("!config storage"),
+    Call("!maintenance on back soon"),
+    Call("!maintenance off"),
+    Call("!pipeline"),
+    Call("!pipeline_mode profiler shadow"),
+    Call("!pipeline_mode profiler enforce"),
+    Call("!why {trace}"),
+    Call("!reload"),
+    Call("!blacklist_add user 900 spam and scams"),
+    Call("!blacklist_temp guild 77 2h raid"),
+    Call("!blacklist"),
+    Call("!blacklist_check user 900"),
+    Call("!blacklist_stats"),
+    Call("!blacklist_history user 900"),
+    Call("!blacklist_export"),
+    Call("!blacklist_export --csv"),
+    Call(
+        "!blacklist_import",
+        (Attachment("blacklist.json", len(CANARY_FREE), content=CANARY_FREE.encode()),),
+    ),
+    Call("!blacklist_remove user 900 appealed"),
+    Call("!rate_limit_status"),
+    Call("!rate_limit_status 900"),
+    Call("!rate_limit_config"),
+    Call("!rate_limit_config set cooldown 4s"),
+    Call("!rate_limit_config reset cooldown"),
+    Call("!set_command_cooldown ping 5s"),
+    Call("!reset_violations 900"),
+    Call("!rate_limit_stats"),
+    Call("!rate_limit_exempt 901 2h"),
+    Call("!rate_limit_exempt"),
+    Call("!rate_limit_test 900 ping 5"),
+    Call("!performance"),
+    Call("!profile_command ping"),
+    Call("!slow_commands 500ms"),
+    Call("!performance_export --csv"),
+    Call("!performance_compare ping help"),
+    Call("!reset_profile ping"),
+    Call("!analytics 7"),
+    Call("!command_stats ping"),
+    Call("!user_stats"),
+    Call("!guild_stats"),
+    Call("!analytics_heatmap"),
+    Call("!export_analytics --csv"),
+    Call("!analytics_config"),
+    Call("!top_errors"),
+    Call("!forget_user 901"),
+    Call("!error_dashboard"),
+    Call("!recent_errors 5"),
+    Call("!error_details {error}"),
+    Call("!error_stats"),
+    Call("!error_config"),
+    Call("!error_search broken"),
+    Call("!error_trends daily"),
+    Call("!notify_errors on"),
+    Call("!error_mute {group} 2h"),
+    Call("!error_resolve {group}"),
+    Call("!tasks"),
+    Call("!task_info monitor"),
+    Call("!stop_task monitor"),
+    Call("!start_task monitor"),
+    Call("!restart_task monitor"),
+    Call("!run_task monitor"),
+    Call("!schedule_task monitor every 5m"),
+    Call("!task_stats"),
+    Call("!clear_errors"),
+    Call("!reset_analytics"),
+    Call("!restart"),
+    Call("!shutdown"),
+)
+
+
+class Names(NamedTuple):
+    """What some commands of the tour are about."""
+
+    trace: str
+    error: str
+    group: str
+
+
+def message(call: Call, names: Names) -> Message:
+    text = call.text.format(trace=names.trace, error=names.error, group=names.group)
+    return Message(text, THE_OWNER, OWNER[0], "c1", "g1", attachments=call.attachments)
+
+
+async def take(bot: Bot, names: Names) -> list[Outcome]:
+    """Run the whole tour as the owner, saying yes to every question; each outcome."""
+    outcomes = []
+    for call in TOUR:
+        outcome = await bot.dispatch(message(call, names))
+        outcomes.append(outcome)
+        if outcome.reply is not None and outcome.reply.question is not None:
+            answer = Message(
+                "", User(OWNER[1]), OWNER[0], "c1", "g1", answer=Answer(outcome.reply.question.token, True)
+            )
+            outcomes.append(await bot.dispatch(answer))
+    return outcomes
