@@ -95,11 +95,12 @@ class SqliteSession:
             self.connection.execute("ROLLBACK")
 
     def copy_to(self, path: Path) -> None:
-        """Copy what is committed into the file at ``path``; return once it is on the disk."""
+        """Copy what is committed into the file at ``path``, all of it into that one; return once it is on the disk."""
         with _sqlite_errors():
             target = sqlite3.connect(path, isolation_level=None)
             try:
                 self.connection.backup(target)
+                target.execute("PRAGMA journal_mode = DELETE")
             finally:
                 target.close()
 

@@ -136,7 +136,28 @@ def without_tables(path: Path) -> None:
     connection.close()
 
 
-CUTS = (0, 1, 15, 16, 50, 99, 100, 512, 1000, 4095, 4096, 4097, 5000, 8191, 8192, 12_288, 20_000, 30_000, 40_000, 60_000)
+CUTS = (
+    0,
+    1,
+    15,
+    16,
+    50,
+    99,
+    100,
+    512,
+    1000,
+    4095,
+    4096,
+    4097,
+    5000,
+    8191,
+    8192,
+    12_288,
+    20_000,
+    30_000,
+    40_000,
+    60_000,
+)
 DAMAGES: dict[str, Callable[[Path], object]] = {
     **{f"byte {at} of the header": overwritten(at, b"\xa5\x5a") for at in (0, 5, 14)},
     **{f"page size {size}": overwritten(16, size.to_bytes(2, "big")) for size in (0, 3, 77)},
