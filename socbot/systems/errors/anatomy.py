@@ -162,7 +162,8 @@ def _variable_parts() -> "tuple[tuple[re.Pattern[str], str], ...]":
         (re.compile(r"\b[a-z]-[0-9a-z]{4,12}\b", re.IGNORECASE), "#"),
         (re.compile(r"(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])", re.IGNORECASE), "#"),
         (re.compile(r"\b[0-9a-f]{8,}\b", re.IGNORECASE), "#"),
-        (re.compile(r"[-+]?\b[^\W\d]*\d\w*"), "#"),
+        (re.compile(r"\b[^\W\d]*\d\w*"), "#"),
+        (re.compile(r"(?<![\w#])[-+]#"), "#"),
         (re.compile(r"#(?:(?:[-.:,/_+]|, )#)+"), "#"),
         (re.compile(r"\s+"), " "),
     )

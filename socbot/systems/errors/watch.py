@@ -29,7 +29,7 @@ class Watch:
         self._held: list[tuple[Record, bool]] = []
         self._critical_told = float("-inf")
         self._episode: _Episode | None = None
-        self._recent: deque[float] = deque()
+        self._recent: deque[tuple[float, Record]] = deque()
         self.configure(config)
 
     def configure(self, config: ErrorsConfig) -> None:
@@ -45,15 +45,15 @@ class Watch:
     def saw(self, record: Record, now: float, *, came_back: bool) -> None:
         """Take an error into account; ``came_back`` if its group was resolved."""
         is_fresh = self._is_fresh(record.group_id, now)
-        self._recent.append(now)
+        self._recent.append((now, record))
         if self._episode is None and self._left_in_window(now) >= self._config.error_rate_threshold:
-            self._episode = _Episode(now, record.at)
+            self._episode = _Episode(now, [record for _, record in self._recent])
             if now - self._critical_told < _BETWEEN_CRITICAL:
                 self._held.clear()  # the notice of the episode speaks of them
-        if self._episode is not None:
+        elif self._episode is not None:
             self._episode.add(record)
-            if now - self._episode.began < self._window:
-                return
+        if self._episode is not None and now - self._episode.began < self._window:
+            return
         is_critical = record.severity == "critical" and self._config.notify_owner_on_critical
         if ((is_critical and is_fresh) or came_back) and len(self._held) < _MOST_HELD:
             self._held.append((record, came_back))
@@ -93,7 +93,7 @@ class Watch:
         )
 
     def _left_in_window(self, now: float) -> int:
-        while self._recent and self._recent[0] <= now - self._window:
+        while self._recent and self._recent[0][0] <= now - self._window:
             self._recent.popleft()
         return len(self._recent)
 
@@ -108,12 +108,14 @@ class Watch:
 class _Episode:
     """A time of too many errors."""
 
-    def __init__(self, began: float, began_at: float) -> None:
-        self.began, self.began_at = began, began_at
+    def __init__(self, began: float, first: list[Record]) -> None:
+        self.began, self.began_at = began, first[0].at
         self.told = float("-inf")
         self.count = 0
         self.critical = 0
         self._types: Counter[str] = Counter()
+        for record in first:
+            self.add(record)
 
     def add(self, record: Record) -> None:
         self.count += 1

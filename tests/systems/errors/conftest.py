@@ -1,6 +1,5 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from random import Random
 from typing import Protocol
 
@@ -13,7 +12,6 @@ from socbot.redaction import Redactor
 from socbot.storage.database import Database
 from socbot.systems.errors import Errors
 from socbot.testing import FakeClock
-from tests.postgresql import Server, running_server
 
 DEFAULTS = ErrorsConfig()
 NO_SECRETS = Redactor()
@@ -39,25 +37,9 @@ class OpenErrors(Protocol):
     ) -> AbstractAsyncContextManager[Errors]: ...
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
 @pytest.fixture
 def owner() -> Owner:
     return Owner()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> StorageConfig:
-    return StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db")
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from socbot.storage.database import Database
 from socbot.systems.errors import Errors, Where
 from socbot.systems.errors.system import IN_FULL
 from socbot.testing import FakeClock, said
-from tests.postgresql import Server
 from tests.systems.errors.conftest import OpenErrors
 
 LOOKUP = Where("lookup", "local", "42", "g1", "c1", "T-1")
@@ -30,12 +29,9 @@ def failing(message: str = "no host 17", kind: type[Exception] = RuntimeError) -
         return error
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def storage(request: pytest.FixtureRequest, storage: StorageConfig) -> StorageConfig:
-    if request.param == "sqlite":
-        return storage
-    server: Server = request.getfixturevalue("server")
-    return StorageConfig(url=server.new_database())
+@pytest.fixture
+def storage(either_storage: StorageConfig) -> StorageConfig:
+    return either_storage
 
 
 async def test_an_error_is_found_under_its_id_after_a_restart(open_errors: OpenErrors, clock: FakeClock) -> None:
