@@ -3,6 +3,8 @@
 import itertools
 from random import Random
 
+import anyio.from_thread
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -142,8 +144,6 @@ class Doors(RuleBasedStateMachine):
     """A bot beside a model that knows who is listed until when."""
 
     def __init__(self, make_bot: MakeBot, chains: Random) -> None:
-        import anyio.from_thread
-
         super().__init__()
         self._portals = anyio.from_thread.start_blocking_portal("asyncio")
         self._portal = self._portals.__enter__()
@@ -208,8 +208,6 @@ class Doors(RuleBasedStateMachine):
         self._portal.call(self._use, tuple(MiddlewareConfig(name) for name in order))
 
     async def _use(self, chain: tuple[MiddlewareConfig, ...]) -> None:
-        import msgspec
-
         self.bot.pipeline.prepare(msgspec.structs.replace(self.bot.config, middleware=chain))()
 
     @invariant()
@@ -225,9 +223,12 @@ class Doors(RuleBasedStateMachine):
 
 
 def run_doors(make_bot: MakeBot, examples: int, steps: int) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: Doors(make_bot, Random(1)),
-        settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=True),
+    class Here(Doors):
+        def __init__(self) -> None:
+            super().__init__(make_bot, Random(1))
+
+    run_state_machine_as_test(
+        Here, settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=True)
     )
 
 
