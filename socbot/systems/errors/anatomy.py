@@ -159,6 +159,7 @@ def _variable_parts() -> "tuple[tuple[re.Pattern[str], str], ...]":
         (re.compile(r"""'[^'\n]{0,200}'|"[^"\n]{0,200}"|`[^`\n]{0,200}`|“[^”\n]{0,200}”|‹[^›\n]{0,200}›"""), "#"),
         (re.compile(r"<[^<>\n]{0,200}>"), "#"),
         (re.compile(r"\bhttps?://\S+", re.IGNORECASE), "#"),
+        (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "#"),
         (re.compile(r"\b[a-z]-[0-9a-z]{4,12}\b", re.IGNORECASE), "#"),
         (re.compile(r"(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![\w:])", re.IGNORECASE), "#"),
         (re.compile(r"\b[0-9a-f]{8,}\b", re.IGNORECASE), "#"),
