@@ -190,7 +190,8 @@ class Runner:
             self._wake()
             await request.done.wait()
         else:
-            await self._run()
+            with anyio.CancelScope(shield=True):
+                await self._run()
         if request.run is None:
             raise JobRefused(f"`{self.job.name}` was not run: the bot is shutting down.")
         return request.run
