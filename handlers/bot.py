@@ -77,7 +77,7 @@ async def ping(ctx: Context, vitals: Vitals) -> Reply:
 @command("uptime", permission="public", group="bot")
 async def uptime(ctx: Context, lifecycle: Lifecycle) -> Reply:
     """How long the bot has been running."""
-    return Reply(f"Up for {Duration(max(1.0, lifecycle.uptime))}.")
+    return Reply(f"Up for {Duration(round(lifecycle.uptime) or 1)}.")
 
 
 @command("about", permission="public", group="bot")
@@ -100,7 +100,7 @@ async def bot_stats(ctx: Context, dispatcher: Dispatcher, lifecycle: Lifecycle, 
     """Uptime, load and versions."""
     now = vitals.read()
     fields = [
-        Field("uptime", str(Duration(max(1.0, lifecycle.uptime)))),
+        Field("uptime", str(Duration(round(lifecycle.uptime) or 1))),
         Field("commands", str(len(dispatcher.registry))),
         Field("middleware", str(len(dispatcher.chain.stages))),
         Field("running now", f"{dispatcher.running} of {dispatcher.max_running}"),
@@ -131,7 +131,7 @@ async def config(ctx: Context, settings: Settings, key: str = "") -> Reply:
 
 def _setting_line(settings: Settings, key: str) -> str:
     setting = settings.get(key)
-    return f"{key} = {escape(redact(shown(setting.value)), 300)}  ({origin(setting)})"
+    return f"{key} = {escape(redact(shown(setting.key, setting.value)), 300)}  ({origin(setting)})"
 
 
 @command("maintenance", permission="owner", group="bot")

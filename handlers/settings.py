@@ -51,7 +51,7 @@ def _line(setting: Setting) -> str:
 
 
 def _value(setting: Setting) -> str:
-    return escape(shown(setting.value), 300)
+    return escape(shown(setting.key, setting.value), 300)
 
 
 def origin(setting: Setting) -> str:

@@ -80,7 +80,9 @@ class Duration(float):
     def __str__(self) -> str:
         seconds = float(self)
         if seconds < 1:
-            return f"{seconds * 1000:.0f}ms"
+            return f"{seconds * 1000:g}ms"
+        if seconds < 60 and seconds != round(seconds):
+            return f"{seconds:.3g}s"
         parts, rest = [], round(seconds)
         for unit in ("w", "d", "h", "m", "s"):
             count, rest = divmod(rest, int(_UNITS[unit]))
@@ -137,8 +139,8 @@ class Signature(Struct, frozen=True):
         :raises InvalidArgument: naming the first argument that is wrong
         """
         if not self.parameters:
-            if text:
-                raise InvalidArgument("arguments", text, "expected: this command takes none")
+            if text and not text.isspace():
+                raise InvalidArgument("arguments", text.strip(), "expected: this command takes none")
             return [], {}
         return _Reader(self.parameters, text, message).read()
 
@@ -275,7 +277,10 @@ def compile_signature(handler: Callable[..., Any], context_type: type | None = N
 
     :raises TypeError: if a parameter cannot be read, naming the handler, the parameter and what to do
     """
-    hints = typing.get_type_hints(handler, include_extras=True)
+    try:
+        hints = typing.get_type_hints(handler, include_extras=True)
+    except NameError as error:
+        raise TypeError(f"{_where(handler)}: an annotation cannot be resolved: {error}") from error
     parameters: list[Parameter] = []
     injected: dict[str, type] = {}
     own = list(inspect.signature(handler).parameters.values())
@@ -290,6 +295,8 @@ def compile_signature(handler: Callable[..., Any], context_type: type | None = N
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             if annotation is not bool:
                 raise TypeError(f"{_where(handler)}: keyword-only {parameter.name!r} is a flag, so it must be a bool")
+            if parameter.default is True:
+                raise TypeError(f"{_where(handler)}: flag {parameter.name!r} is on where it is given, off by default")
             parameters.append(_flag(parameter.name))
             continue
         made = _parameter(parameter, annotation, optional)
@@ -418,34 +425,41 @@ _Number = TypeVar("_Number", int, float)
 
 def _number_reader(name: str, base: type[_Number], meta: Meta) -> _ReaderFor:
     kind, pattern = ("a whole number", _INTEGER) if base is int else ("a number", _FLOAT)
-    least, most = meta.ge if meta.ge is not None else meta.gt, meta.le if meta.le is not None else meta.lt
-    if least is not None and most is not None:
-        expected = f"{kind} from {least} to {most}"
-    elif least is not None:
-        expected = f"{kind} of at least {least}"
-    else:
-        expected = kind if most is None else f"{kind} of at most {most}"
+    expected = f"{kind}{_bounds(meta)}"
 
     def parse(text: str, message: Message) -> _Number:
-        if not pattern.fullmatch(text) or not math.isfinite(value := base(text)):
-            raise InvalidArgument(name, text, expected)
-        if (
-            (meta.ge is not None and value < meta.ge)
-            or (meta.gt is not None and value <= meta.gt)
-            or (meta.le is not None and value > meta.le)
-            or (meta.lt is not None and value >= meta.lt)
-        ):
+        if not pattern.fullmatch(text) or not math.isfinite(value := base(text)) or not _fits(value, meta):
             raise InvalidArgument(name, text, expected)
         return value
 
-    return _ReaderFor(parse, expected, str(least if least is not None else 10))
+    near = (bound + step for bound in (meta.ge, meta.gt, meta.le, meta.lt) if bound is not None for step in (0, 1, -1))
+    example = next((base(value) for value in (*near, 10) if _fits(base(value), meta)), 10)
+    return _ReaderFor(parse, expected, str(example))
+
+
+def _bounds(meta: Meta) -> str:
+    if meta.ge is not None and meta.le is not None:
+        return f" from {meta.ge} to {meta.le}"
+    bounds = {"of at least": meta.ge, "above": meta.gt, "of at most": meta.le, "below": meta.lt}
+    told = [f"{words} {bound}" for words, bound in bounds.items() if bound is not None]
+    return "".join((" ", " and ".join(told))) if told else ""
+
+
+def _fits(value: float, meta: Meta) -> bool:
+    return (
+        (meta.ge is None or value >= meta.ge)
+        and (meta.gt is None or value > meta.gt)
+        and (meta.le is None or value <= meta.le)
+        and (meta.lt is None or value < meta.lt)
+    )
 
 
 def _duration_reader(name: str, limits: DurationRange) -> _ReaderFor:
     def parse(text: str, message: Message) -> Duration:
         return parse_duration(text, limits, name)
 
-    return _ReaderFor(parse, _duration_expected(limits), "1h30m")
+    example = min(max(5_400.0, limits.minimum), limits.maximum)
+    return _ReaderFor(parse, _duration_expected(limits), str(Duration(example)))
 
 
 def _duration_expected(limits: DurationRange) -> str:

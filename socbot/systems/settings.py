@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from socbot.config import Config, Loaded, decode, key_type, load, parse_value
+from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import Clock
 from socbot.documents import ConfigError
 from socbot.storage.connection import Connection
@@ -252,10 +253,11 @@ def _differences(before: Config, after: Config) -> tuple[str, ...]:
             lines.append("storage: changed; takes effect at the next start")
         elif isinstance(old, Struct):
             for name in old.__struct_fields__:
-                if getattr(old, name) != getattr(new, name):
-                    lines.append(f"{section}.{name}: {shown(getattr(old, name))} → {shown(getattr(new, name))}")
+                was, now = getattr(old, name), getattr(new, name)
+                if was != now:
+                    lines.append(f"{section}.{name}: {shown(name, was)} → {shown(name, now)}")
         else:
-            lines.append(f"{section}: {shown(old)} → {shown(new)}")
+            lines.append(f"{section}: {shown(section, old)} → {shown(section, new)}")
     return tuple(lines)
 
 
@@ -266,8 +268,10 @@ def _chain(config: Config) -> str:
     )
 
 
-def shown(value: Any) -> str:
-    """A value as config.yaml would have it."""
+def shown(key: str, value: Any) -> str:
+    """The value of ``key`` as config.yaml would have it."""
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and not key.endswith("_minutes"):
+        return str(Duration(value)) if value else "0s"
     return msgspec.json.encode(value).decode()
