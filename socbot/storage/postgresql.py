@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import psycopg
 from psycopg.adapt import Buffer, Dumper, Loader
@@ -69,7 +69,7 @@ class PostgresSession:
     def execute_many(self, sql: str, rows: Sequence[Values], /) -> None:
         if rows:
             with self._errors():
-                self.connection.cursor().executemany(_translated_sql(sql), rows)
+                self.connection.cursor().executemany(psycopg_sql(sql), rows)
 
     def begin(self, patience: float) -> None:
         self.execute(self._begin_with)
@@ -112,7 +112,7 @@ class PostgresSession:
 
     def _run(self, sql: str, values: Values) -> psycopg.Cursor[Row]:
         with self._errors():
-            return self.connection.execute(_translated_sql(sql), values)
+            return self.connection.execute(psycopg_sql(sql), values)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -141,7 +141,7 @@ def libpq_url(url: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _translated_sql(sql: str) -> bytes:
+def psycopg_sql(sql: str) -> bytes:
     """``:name`` as the driver's ``%(name)s``, outside of quotes; everything else as it is."""
 
     def token(match: re.Match[str]) -> str:
@@ -168,8 +168,8 @@ def _translated_error(error: psycopg.Error, url: str) -> StoreError:
 
 def _without_password(text: str, url: str) -> str:
     text = text.replace(libpq_url(url), "storage.url").replace(url, "storage.url")
-    password = urlsplit(url).password
-    for secret in {password, unquote(password)} if password else ():
+    credentials = re.search(r"://[^:]*:(.*)@", url)
+    for secret in {credentials[1], unquote(credentials[1])} if credentials and credentials[1] else ():
         text = text.replace(secret, "…")
     return text
 

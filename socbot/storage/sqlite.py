@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from socbot.storage.connection import NOTHING, Row, Values
 from socbot.storage.errors import (
@@ -145,8 +145,13 @@ def _translated(error: sqlite3.Error) -> StoreError:
     return StatementError(str(error))
 
 
-def _storable(values: Values) -> dict[str, Any]:
+def _storable(values: Values) -> Values:
     """``values`` without what UTF-8 cannot hold: half of a surrogate pair, which hostile clients send."""
+    for value in values.values():
+        if isinstance(value, str) and not value.isascii():
+            break
+    else:
+        return values
     return {
         name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for name, value in values.items()
