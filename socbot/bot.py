@@ -3,7 +3,6 @@
 import importlib
 import logging
 import os
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -380,9 +379,8 @@ LATER_COMMANDS = ("backup_now", "restore_backup")
 
 def secrets_of(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """The values that must never leave: of the configuration and of the environment."""
-    url = config.storage.url
-    password = re.search(r"//[^:/@]*:([^@/]+)@", url)
-    return tuple(filter(None, (environ.get("DISCORD_TOKEN"), password[1] if password else None)))
+    url = config.storage.url  # of which the password is a secret by itself too
+    return tuple(filter(None, (environ.get("DISCORD_TOKEN"), url if "@" in url else None)))
 
 
 def identity_of(text: str) -> Identity:
