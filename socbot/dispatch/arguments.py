@@ -432,9 +432,9 @@ def _number_reader(name: str, base: type[_Number], meta: Meta) -> _ReaderFor:
             raise InvalidArgument(name, text, expected)
         return value
 
-    near = (bound + step for bound in (meta.ge, meta.gt, meta.le, meta.lt) if bound is not None for step in (0, 1, -1))
-    example = next((base(value) for value in (*near, 10) if _fits(base(value), meta)), 10)
-    return _ReaderFor(parse, expected, str(example))
+    limits: list[float] = [bound for bound in (meta.ge, meta.gt, meta.le, meta.lt) if bound is not None]
+    tried = (base(value) for value in (*limits, *(bound + step for bound in limits for step in (1, -1)), 10))
+    return _ReaderFor(parse, expected, str(next((value for value in tried if _fits(value, meta)), 10)))
 
 
 def _bounds(meta: Meta) -> str:
@@ -442,7 +442,7 @@ def _bounds(meta: Meta) -> str:
         return f" from {meta.ge} to {meta.le}"
     bounds = {"of at least": meta.ge, "above": meta.gt, "of at most": meta.le, "below": meta.lt}
     told = [f"{words} {bound}" for words, bound in bounds.items() if bound is not None]
-    return "".join((" ", " and ".join(told))) if told else ""
+    return " " + " and ".join(told) if told else ""
 
 
 def _fits(value: float, meta: Meta) -> bool:

@@ -3,7 +3,8 @@
 - ``call_next`` runs the rest at most once, and never after the middleware has returned.
 - A **guard** that breaks fails closed: the command is refused. An **observer** that breaks fails open: the command
   goes on as if the observer were not there. Both are named in the trace.
-- A middleware may answer in place of a refusal or a failure, but cannot make it not have happened.
+- A middleware may answer in place of a refusal or a failure, but cannot make it not have happened; nor can it by
+  breaking in its turn.
 - In **shadow** mode a middleware decides and is overruled: what it would have done is traced.
 """
 
@@ -15,7 +16,7 @@ from msgspec import UNSET, Struct
 
 from socbot.dispatch.context import Context, Handler, Middleware
 from socbot.dispatch.deadlines import passes_through
-from socbot.dispatch.errors import GuardFailed, MiddlewareFault, Refused, UserError
+from socbot.dispatch.errors import GuardFailed, MiddlewareFault, Refused, UserError, describe
 from socbot.dispatch.outcomes import Kind, Mode, Stage
 from socbot.dispatch.replies import Reply
 
@@ -106,12 +107,19 @@ def _wrap(layer: Layer, position: int, inner: Handler, clock: Callable[[], float
             reply = await middleware(ctx, passage)
         except BaseException as raised:
             if passes_through(raised):
+                passage.closed = True
                 times[left] = clock()
+                ctx.held_by = ctx.held_by or name
                 raise
             error = raised
         passage.closed = True
         times[left] = clock()
-        if error is None and enforced and times[inner_left] and (reply is ctx.reply or type(reply) is Reply):
+        if (
+            error is None
+            and enforced
+            and times[inner_left]
+            and (reply is ctx.reply or (type(reply) is Reply and ctx.reply is not UNSET))
+        ):
             ctx.reply = reply  # the usual way: it passed the command on, and answers
             return reply
         try:
@@ -135,8 +143,14 @@ class _Ended(Struct):
     def fault(self, ctx: Context) -> BaseException | None:
         """What it did that no middleware may."""
         name = self.layer.name
+        if self.error is not None and not isinstance(self.error, UserError):
+            return self.error
+        if self.left_running(ctx):
+            return MiddlewareFault(name, "left the rest of the chain running")
         if self.error is not None:
-            return None if isinstance(self.error, UserError) else self.error
+            return None
+        if self.passage.rest is not None and not self.rest_ended(ctx):
+            return MiddlewareFault(name, "called call_next and did not wait for it")
         if self.reply is not None:
             if isinstance(self.reply, Reply):
                 return None
@@ -160,17 +174,28 @@ class _Ended(Struct):
     def rest_ended(self, ctx: Context) -> bool:
         return self.passage.rest is not None and ctx.trace.times[2 * self.position + 3] != 0.0
 
+    def rest_begun(self, ctx: Context) -> bool:
+        return ctx.trace.times[2 * self.position + 2] != 0.0 or self.rest_ended(ctx)
+
+    def left_running(self, ctx: Context) -> bool:
+        return self.rest_begun(ctx) and not self.rest_ended(ctx)
+
+    def drop_rest(self) -> None:
+        """Close a rest of the chain that it asked for and never began."""
+        rest = self.passage.rest
+        if rest is not None and inspect.getcoroutinestate(rest) == inspect.CORO_CREATED:
+            rest.close()
+
     def cut_off(self, ctx: Context) -> bool:
         """Whether it ended what it wraps before that had come to an end, as a timeout does."""
         return self.rest_ended(ctx) and ctx.error is None and ctx.reply is UNSET
 
     async def overrule(self, ctx: Context) -> Reply | None:
         """Go on as if the layer were not there: run the rest if it has not run, else keep how that ended."""
-        if self.passage.rest is None:
+        if not self.rest_begun(ctx):
+            self.drop_rest()
             return await self.inner(ctx)
         if not self.rest_ended(ctx):
-            if inspect.getcoroutinestate(self.passage.rest) == inspect.CORO_CREATED:
-                return await self.passage.rest  # it asked for the rest and forgot to await it
             raise _failing(ctx, MiddlewareFault(self.layer.name, "left the rest of the chain running"))
         if ctx.error is not None:
             raise ctx.error
@@ -186,10 +211,13 @@ async def _guard(ended: _Ended, ctx: Context) -> Reply | None:
     if fault is None:
         return _decided(ended, ctx)
     _blame(ended, ctx, fault)
-    if ended.cut_off(ctx):
+    ended.drop_rest()
+    if ended.cut_off(ctx) or ended.left_running(ctx):
         raise _failing(ctx, fault)  # what it wraps had begun: that is no refusal
+    if ctx.error is not None:
+        raise ctx.error
     ctx.refused_by = ended.layer.name
-    raise _failing(ctx, GuardFailed(ended.layer.name, fault))
+    raise _failing(ctx, GuardFailed(ended.layer.name, fault, ran=ctx.trace.handler_reached))
 
 
 async def _observer(ended: _Ended, ctx: Context) -> Reply | None:
@@ -212,14 +240,14 @@ async def _shadow(ended: _Ended, ctx: Context) -> Reply | None:
     """Whatever it decided is told and overruled."""
     if ended.from_inside(ctx) is None:
         fault = ended.fault(ctx)
-        if isinstance(ended.error, UserError):
-            reason = ended.error.reason if isinstance(ended.error, Refused) else str(ended.error)
-            ctx.trace.judge(ended.position, "would refuse")
-            ctx.trace.note(ended.layer.name, f"would have refused: {reason}")
-        elif fault is not None:
+        if fault is not None:
             _blame(ended, ctx, fault)
             if ended.cut_off(ctx):
                 raise _failing(ctx, fault)
+        elif isinstance(ended.error, UserError):
+            reason = ended.error.reason if isinstance(ended.error, Refused) else describe(ended.error)
+            ctx.trace.judge(ended.position, "would refuse")
+            ctx.trace.note(ended.layer.name, f"would have refused: {reason}")
         elif ended.passage.rest is None:
             ctx.trace.note(ended.layer.name, "would have answered")
     return await ended.overrule(ctx)
@@ -230,24 +258,22 @@ def _decided(ended: _Ended, ctx: Context) -> Reply | None:
     if ended.error is None:
         if ended.passage.rest is None:
             ctx.trace.judge(ended.position, "answered")
-        elif not ended.rest_ended(ctx):
-            _blame(ended, ctx, MiddlewareFault(ended.layer.name, "did not wait for call_next"))
+        elif ended.cut_off(ctx):
+            ctx.trace.judge(ended.position, "answered")
+            ctx.error = MiddlewareFault(ended.layer.name, "ended the rest of the chain early")
         ctx.reply = ended.reply
         return ended.reply
+    ended.drop_rest()
     ctx.trace.judge(ended.position, "refused")
     ctx.refused_by = ended.layer.name
     raise _failing(ctx, ended.error)
 
 
 def _blame(ended: _Ended, ctx: Context, fault: BaseException) -> None:
-    """Name the layer in the trace, and drop a rest of the chain that it asked for and never began."""
+    """Name the layer in the trace and in the outcome."""
     ctx.trace.judge(ended.position, "failed")
-    ctx.trace.blame(ended.position, f"{type(fault).__name__}: {fault}")
+    ctx.trace.blame(ended.position, f"{type(fault).__name__}: {describe(fault)}")
     ctx.faults.append((ended.layer.name, fault))
-    rest = ended.passage.rest
-    begun = rest is None or inspect.getcoroutinestate(rest) != inspect.CORO_CREATED
-    if rest is not None and not begun and ended.layer.placement.kind == "guard":
-        rest.close()
 
 
 def _failing(ctx: Context, error: BaseException) -> BaseException:

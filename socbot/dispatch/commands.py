@@ -158,8 +158,8 @@ class Registry:
     def nearest(self, name: str, count: int = 2) -> tuple[str, ...]:
         """Names that differ from ``name`` by a letter left out, added or changed, or by two that are swapped.
 
-        Costs the same whatever the number of commands: each name is filed under what is left of it when one or two
-        of its letters are dropped.
+        Costs the same whatever the number of commands: each name is filed under what is left of it when
+        one of its letters is dropped.
         """
         if len(name) > 32:
             return ()

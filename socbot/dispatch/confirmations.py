@@ -36,6 +36,7 @@ class Pending(Struct, frozen=True):
     guild: str | None
     command: Command
     argument_text: str
+    arguments: tuple[list[object], dict[str, object]]
     action: Handler
     code: str
     expires: float  # monotonic
@@ -65,6 +66,7 @@ class Confirmations:
             ctx.message.guild,
             ctx.command,
             ctx.argument_text,
+            ctx.arguments,
             confirm.action,
             code,
             self._now() + LIFETIME,

@@ -33,6 +33,9 @@ class Context:
     :ivar refused_by: kept by the chain: who refused
     :ivar faults: kept by the chain: what middleware broke, by name
     :ivar expired: set when the deadline has passed
+    :ivar held_by: the stage, or the handler, that a deadline or a cancellation found at work
+    :ivar slot: the place among the runs that its command allows at once, while it has one
+    :ivar ended: set once there is an outcome: nothing may begin any more
     """
 
     __slots__ = (
@@ -42,11 +45,13 @@ class Context:
         "argument_text",
         "command",
         "confirmed",
+        "ended",
         "enter",
         "error",
         "expired",
         "failure",
         "faults",
+        "held_by",
         "identity",
         "is_owner",
         "message",
@@ -55,6 +60,7 @@ class Context:
         "progress",
         "refused_by",
         "reply",
+        "slot",
         "trace",
     )
 
@@ -88,7 +94,9 @@ class Context:
         self.reply: Reply | UnsetType | None = UNSET
         self.refused_by: str | None = None
         self.faults: list[tuple[str, BaseException]] = []
-        self.expired = False
+        self.expired = self.ended = False
+        self.held_by = ""
+        self.slot: tuple[str, object] | None = None
         self.progress: list[Reply] = []
         self._send = send
         self._arguments: tuple[list[object], dict[str, object]] | None = None
@@ -112,6 +120,10 @@ class Context:
                 error.example = self.prefix + self.command.example
                 raise
         return self._arguments
+
+    @arguments.setter
+    def arguments(self, arguments: tuple[list[object], dict[str, object]]) -> None:
+        self._arguments = arguments
 
     async def send(self, reply: Reply | str) -> None:
         """Show progress before the reply; a host that takes none finds it in the outcome."""

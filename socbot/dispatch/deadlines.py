@@ -6,6 +6,8 @@ waits and at last closed: its ``finally`` blocks run, and it is never resumed.
 
 On trio the same deadline is a cancel scope. Trio gives no way to take a coroutine out of its task, so a command that
 goes on swallowing its cancellation is reported when it ends; until then it holds the task that awaits it.
+
+A command that swallows its cancellation and still comes to an end has not ended in time: its answer is not shown.
 """
 
 import asyncio
@@ -37,6 +39,8 @@ def passes_through(error: BaseException) -> bool:
     if isinstance(error, Exception):
         return False
     if isinstance(error, asyncio.CancelledError):
+        if not on_asyncio():
+            return False
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0
     if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
@@ -55,10 +59,10 @@ def on_asyncio() -> bool:
 class Deadline(Generic[T]):
     """Await it to run ``coroutine`` for at most ``seconds`` on asyncio.
 
-    :raises CommandTimeout: if it had to be closed
+    :raises CommandTimeout: if its cancellation ended it, or it had to be closed
     """
 
-    __slots__ = ("_cancels", "_coroutine", "_ctx", "_seconds", "_task", "_timer", "_waiting")
+    __slots__ = ("_cancels", "_coroutine", "_ctx", "_hosts", "_seconds", "_task", "_timer", "_waiting")
 
     def __init__(
         self, ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float, waiting: "set[Waiting]"
@@ -68,6 +72,7 @@ class Deadline(Generic[T]):
         self._seconds = seconds
         self._waiting = waiting
         self._cancels = 0
+        self._hosts: asyncio.CancelledError | None = None
         self._task: asyncio.Task[Any]
         self._timer: asyncio.TimerHandle
 
@@ -81,7 +86,9 @@ class Deadline(Generic[T]):
 
     def expire(self) -> None:
         """Cancel the command now, and again, for good, once its grace is over."""
-        self._ctx.expired = True
+        if not self._ctx.expired:
+            self._ctx.expired = True
+            self._ctx.held_by = self._ctx.trace.innermost
         self._cancels += 1
         self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(GRACE, self.expire)
@@ -94,28 +101,50 @@ class Deadline(Generic[T]):
         self._timer = asyncio.get_running_loop().call_later(self._seconds, self.expire)
         self._waiting.add(self)
         cancelling = task.cancelling()
+        ended: BaseException | None = None
         try:
-            while True:
-                try:
-                    value = yield pending
-                except GeneratorExit:
-                    self._coroutine.close()
-                    raise
-                except BaseException as error:
-                    pending = self._throw(error)
-                else:
-                    pending = self._coroutine.send(value)
-        except StopIteration as done:
-            result: T = done.value
+            result = yield from self._steps(pending, cancelling)
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            ended = error
         finally:
             self._timer.cancel()
             self._waiting.discard(self)
             for _ in range(self._cancels):
                 task.uncancel()
         if task.cancelling() > cancelling:
-            # The command swallowed the cancellation of whoever awaits it.
-            raise asyncio.CancelledError
-        return result
+            # Whoever awaits the command was cancelled; the command may have swallowed that, or ended otherwise.
+            raise self._hosts or asyncio.CancelledError()
+        if ended is None:
+            return result
+        if self._cancels and isinstance(ended, asyncio.CancelledError):
+            raise CommandTimeout(self._seconds, self._ctx.held_by) from None
+        try:
+            raise ended
+        finally:
+            del ended  # it holds this frame: without this the two keep each other until the collector comes by
+
+    def _steps(self, pending: Any, cancelling: int) -> Generator[Any, Any, T]:
+        while True:
+            try:
+                try:
+                    value = yield pending
+                except GeneratorExit:
+                    self._coroutine.close()
+                    raise
+                except BaseException as error:
+                    if (
+                        isinstance(error, asyncio.CancelledError)
+                        and self._task.cancelling() > cancelling + self._cancels
+                    ):
+                        self._hosts = error
+                    pending = self._throw(error)
+                else:
+                    pending = self._coroutine.send(value)
+            except StopIteration as done:
+                result: T = done.value
+                return result
 
     def _throw(self, error: BaseException) -> Any:
         if self._cancels < 2:
@@ -129,7 +158,7 @@ class Deadline(Generic[T]):
         else:
             try:
                 self._coroutine.close()
-            except RuntimeError:
+            except Exception:  # its clean-up broke, or it will not even be closed: it is left behind either way
                 _undead.append(self._coroutine)
         raise CommandTimeout(self._seconds, where, abandoned=True)
 
@@ -163,4 +192,5 @@ async def within(ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float
             return await coroutine
     finally:
         waiting.discard(scoped)
-    raise CommandTimeout(seconds, ctx.trace.innermost)
+        ctx.expired = ctx.expired or scoped.scope.cancel_called
+    raise CommandTimeout(seconds, ctx.held_by)

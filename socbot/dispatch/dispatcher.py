@@ -20,11 +20,13 @@ from socbot.dispatch.errors import (
     Busy,
     CommandTimeout,
     InvalidArgument,
+    MessageTooLong,
     NotPermitted,
     OnCooldown,
     Refused,
     UnknownCommand,
     UserError,
+    describe,
 )
 from socbot.dispatch.messages import Identity, Message
 from socbot.dispatch.outcomes import Outcome, Status, Trace
@@ -52,7 +54,7 @@ class Dispatcher:
     and ``drain``.
 
     :param owners: who may use owner commands, as (platform, immutable id); nobody, if there is none
-    :param prefixes: what a command begins with; the first one is shown in answers
+    :param prefixes: what a command begins with: the first that fits counts, the first of all is shown in answers
     :param systems: what handlers may ask for by annotation
     :param timeout: seconds a command may take, unless it says otherwise
     :param max_running: commands under way at once; beyond that a command is refused, never queued
@@ -95,6 +97,7 @@ class Dispatcher:
         self._told: dict[tuple[Identity, str], float] = {}
         self._told_busy = 0.0
         self._cooldowns: dict[tuple[str, Identity], float] = {}
+        self._sweep_at = 10_000
         self._slots: dict[tuple[str, object], int] = {}
         self._waiting: set[Waiting] = set()
         self._tasks: TaskGroup | None = None
@@ -237,14 +240,16 @@ class Dispatcher:
         if message.id is not None and self._seen((message.platform, message.id)):
             return Outcome("ignored", message, reason="delivered twice")
         identity = (message.platform, author.id)
+        found: Command | None
         is_owner = identity in self.owners and message.stable_ids
         if len(text) > MAX_LENGTH:
             if not self._may_tell((identity, message.channel)):
                 return self._tell(Outcome("invalid", message, reason="message"))
-            return self._context(message, self._too_long, identity, is_owner, "", "", send)
-        if not prefix:
+            found, name, rest = self._too_long, "", ""
+        elif not prefix:
             return self._answered(message, identity, is_owner, send)
-        found, name, rest = self.registry.find(text[len(prefix) :])
+        else:
+            found, name, rest = self.registry.find(text[len(prefix) :])
         if found is None:
             if not name[:1].isalnum():
                 return Outcome("ignored", message)
@@ -303,6 +308,7 @@ class Dispatcher:
         ctx = self._context(
             message, pending.command, identity, is_owner, pending.command.name, pending.argument_text, send
         )
+        ctx.arguments = pending.arguments
         ctx.action = pending.action
         ctx.confirmed = True
         return ctx
@@ -325,7 +331,7 @@ class Dispatcher:
         return True
 
     def _turned_away(self, message: Message, found: Command) -> Outcome:
-        name = found.name if found is not self._unknown else None
+        name = self._name(found)
         if self.closed is not None:
             return self._tell(
                 Outcome("refused", message, name, self.closed, refused_by="admission", reason="shutting down")
@@ -354,20 +360,25 @@ class Dispatcher:
         reply: Reply | None = None
         try:
             reply = await within(ctx, ctx.enter(ctx), seconds, self._waiting)
-        except UserError as error:
-            ctx.error = error
-            reply = error.reply()
         except BaseException as error:
-            if passes_through(error) and not ctx.expired:
+            if passes_through(error):
                 ctx.error = error
                 self._finish(ctx, None, started)
                 raise
-            ctx.error = error if isinstance(error, Exception) else self._ended_early(ctx)
-            reply = _answer_to(ctx.error)
+            timed_out = not isinstance(error, Exception) or isinstance(error, CommandTimeout)
+            ctx.error = self._ended_early(ctx, error) if timed_out else error
+            reply = self._answer_to(ctx.error)
+        else:
+            if ctx.expired and ctx.error is None:
+                ctx.error = self._ended_early(ctx)
+                reply = self._answer_to(ctx.error)
         return self._finish(ctx, reply, started)
 
     def _finish(self, ctx: Context, reply: Reply | None, started: float) -> Outcome:
         self.running -= 1
+        ctx.ended = True
+        if ctx.slot is not None:
+            self._release(ctx.slot)
         error, failure = ctx.error, ctx.failure
         status: Status = "ok"
         reason = None
@@ -380,7 +391,7 @@ class Dispatcher:
         outcome = Outcome(
             status,
             ctx.message,
-            None if ctx.command in (self._unknown, self._too_long) else ctx.command.name,
+            self._name(ctx.command),
             reply,
             ctx.refused_by if status == "refused" else None,
             reason,
@@ -392,6 +403,9 @@ class Dispatcher:
             tuple(ctx.faults),
         )
         return self._tell(outcome)
+
+    def _name(self, found: Command) -> str | None:
+        return None if found is self._unknown or found is self._too_long else found.name
 
     def _tell(self, outcome: Outcome) -> Outcome:
         for observer in self._observers:
@@ -405,22 +419,22 @@ class Dispatcher:
         """The end of the chain: may they, with these arguments, now? Then the handler."""
         times = ctx.trace.times
         try:
+            if ctx.ended:
+                raise RuntimeError("the command had ended before its handler was reached")
             systems = self._injected.get(ctx.command)
             self._permit(ctx)
             arguments, flags = ([], {}) if systems is None else ctx.arguments
-            limited = ctx.command.concurrency is not None or ctx.command.cooldown
-            release = self._claim(ctx) if limited and not ctx.confirmed else None
+            if ctx.command.concurrency is not None or ctx.command.cooldown:
+                self._claim(ctx)
             times[-2] = self._now()
-            try:
-                if ctx.action is not None:
-                    result: object = await ctx.action(ctx)
-                elif systems is None:  # the dispatcher's own answer to what is no command
-                    result = await ctx.command.handler(ctx)
-                else:
-                    result = await ctx.command.handler(ctx, *systems, *arguments, **flags)
-            finally:
-                if release is not None:
-                    release()
+            if ctx.action is not None:
+                result: object = await ctx.action(ctx)
+            elif systems is None:  # the dispatcher's own answer to what is no command
+                result = await ctx.command.handler(ctx)
+            else:
+                result = await ctx.command.handler(ctx, *systems, *arguments, **flags)
+            if ctx.expired:
+                raise self._ended_early(ctx)
             ctx.reply = reply = self._as_reply(ctx, result)
             times[-1] = self._now()
             return reply
@@ -434,11 +448,10 @@ class Dispatcher:
     def _judge(self, ctx: Context, error: BaseException) -> BaseException:
         """What ended the handler, as the chain is to see it."""
         if passes_through(error):
+            ctx.held_by = ctx.held_by or "handler"
             if not ctx.expired:
                 return error
             error = self._ended_early(ctx)
-            if isinstance(error, Refused):
-                ctx.refused_by = "shutdown"
         elif not isinstance(error, Exception):
             error = RuntimeError(f"the handler raised {type(error).__name__}, which is not an Exception")
         elif isinstance(error, Refused):
@@ -446,10 +459,14 @@ class Dispatcher:
         ctx.error = error
         return error
 
-    def _ended_early(self, ctx: Context) -> Exception:
+    def _ended_early(self, ctx: Context, error: BaseException | None = None) -> Exception:
+        if isinstance(error, CommandTimeout) and (error is ctx.error or error.abandoned):
+            return error
         if self.closed is not None:
+            ctx.refused_by = "shutdown"
             return Refused("shutting down", self.closed)
-        return CommandTimeout(ctx.command.timeout or self.timeout, ctx.trace.innermost)
+        held_by = ctx.held_by or ("handler" if ctx.trace.handler_reached else ctx.trace.innermost)
+        return CommandTimeout(ctx.command.timeout or self.timeout, held_by)
 
     def _permit(self, ctx: Context) -> None:
         needed = ctx.command.permission
@@ -457,36 +474,51 @@ class Dispatcher:
             return
         if self.maintenance is not None:
             raise Maintenance(self.maintenance)
-        if needed == "owner":
+        if needed == "public":
+            return
+        if needed != "admin":
             raise NotPermitted("the owner")
-        if needed == "admin" and not (ctx.is_admin and ctx.message.stable_ids):
+        if not (ctx.is_admin and ctx.message.stable_ids):
             raise NotPermitted("an administrator of this guild")
 
-    def _claim(self, ctx: Context) -> Callable[[], None] | None:
-        """Take what the command's own limits allow; the result gives it back."""
-        found, now = ctx.command, self._now()
-        if found.cooldown:
-            key = (found.name, ctx.identity)
-            until = self._cooldowns.get(key, 0.0)
-            if now < until:
-                raise OnCooldown(until - now)
-            if len(self._cooldowns) >= 10_000:
-                self._cooldowns = {key: until for key, until in self._cooldowns.items() if until > now}
-            self._cooldowns[key] = now + found.cooldown
-        if found.concurrency is None:
-            return None
-        scopes = {"user": ctx.identity, "guild": (ctx.message.platform, ctx.message.guild), "global": None}
-        slot = (found.name, scopes[found.concurrency.per])
-        if self._slots.get(slot, 0) >= found.concurrency.limit:
-            raise Busy("bot" if found.concurrency.per == "global" else found.concurrency.per)
-        self._slots[slot] = self._slots.get(slot, 0) + 1
+    def _claim(self, ctx: Context) -> None:
+        """Take what the command's own limits allow; a slot is held until the command ends."""
+        found, slot = ctx.command, None
+        if found.concurrency is not None:
+            scopes = {"user": ctx.identity, "guild": (ctx.message.platform, ctx.message.guild), "global": None}
+            slot = (found.name, scopes[found.concurrency.per])
+            if self._slots.get(slot, 0) >= found.concurrency.limit:
+                raise Busy("bot" if found.concurrency.per == "global" else found.concurrency.per)
+        if found.cooldown and not ctx.confirmed:
+            self._cool_down((found.name, ctx.identity), found.cooldown)
+        if slot is not None:
+            self._slots[slot] = self._slots.get(slot, 0) + 1
+            ctx.slot = slot
 
-        def release() -> None:
-            self._slots[slot] -= 1
-            if not self._slots[slot]:
-                del self._slots[slot]
+    def _release(self, slot: tuple[str, object]) -> None:
+        self._slots[slot] -= 1
+        if not self._slots[slot]:
+            del self._slots[slot]
 
-        return release
+    def _cool_down(self, key: tuple[str, Identity], seconds: float) -> None:
+        now = self._now()
+        until = self._cooldowns.get(key, 0.0)
+        if now < until:
+            raise OnCooldown(until - now)
+        if len(self._cooldowns) >= self._sweep_at:
+            self._cooldowns = {key: until for key, until in self._cooldowns.items() if until > now}
+            self._sweep_at = max(10_000, 2 * len(self._cooldowns))
+        self._cooldowns[key] = now + seconds
+
+    def _answer_to(self, error: BaseException) -> Reply | None:
+        if isinstance(error, UserError):
+            try:
+                return error.reply()
+            except Exception:  # somebody else's subclass: what its text breaks must not escape
+                _log.exception("%s has no reply", type(error).__name__)
+        if isinstance(error, CommandTimeout):
+            return self.closed or Reply.error(f"That took longer than {error.seconds:g} s and was ended.")
+        return Reply.error("That failed.")
 
     async def _answer_unknown(self, ctx: Context) -> Reply:
         near = self.registry.nearest(ctx.argument_text)
@@ -519,7 +551,7 @@ _DISPATCHERS_OWN: dict[type[Refused], str] = {
 
 
 async def _answer_too_long(ctx: Context) -> Reply:
-    raise InvalidArgument("message", "", f"at most {MAX_LENGTH} characters")
+    raise MessageTooLong(MAX_LENGTH)
 
 
 def _status(error: BaseException) -> tuple[Status, str]:
@@ -530,16 +562,8 @@ def _status(error: BaseException) -> tuple[Status, str]:
     if isinstance(error, InvalidArgument):
         return "invalid", error.argument
     if isinstance(error, UserError):
-        return "invalid", str(error)
+        return "invalid", describe(error)
     return "failed", type(error).__name__
-
-
-def _answer_to(error: Exception) -> Reply | None:
-    if isinstance(error, UserError):
-        return error.reply()
-    if isinstance(error, CommandTimeout):
-        return Reply.error(f"That took longer than {error.seconds:g} s and was ended.")
-    return Reply.error("That failed.")
 
 
 def _private(reply: Reply) -> Reply:

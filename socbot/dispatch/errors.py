@@ -7,6 +7,14 @@ who wrote the command.
 from socbot.dispatch.replies import Reply, escape
 
 
+def describe(thing: object) -> str:
+    """``str(thing)`` of an exception or a fact that somebody else wrote, even if that raises."""
+    try:
+        return str(thing)
+    except Exception:  # their __str__ failed: that must not take the place of what is being described
+        return f"a {type(thing).__name__} that cannot be put into words"
+
+
 class UserError(Exception):
     """The person can put it right: answered with its text, never captured as an error."""
 
@@ -18,10 +26,10 @@ class UserError(Exception):
 class InvalidArgument(UserError):
     """One argument is not what the command takes."""
 
+    argument = value = expected = usage = example = ""
+
     def __init__(self, argument: str, value: str, expected: str) -> None:
         self.argument, self.value, self.expected = argument, value, expected
-        self.usage = ""
-        self.example = ""
         super().__init__(argument, value, expected)
 
     def __str__(self) -> str:
@@ -34,8 +42,22 @@ class InvalidArgument(UserError):
         return "\n".join(lines)
 
 
+class MessageTooLong(InvalidArgument):
+    """The message has more than ``limit`` characters, so nothing of it was read."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__("message", "", f"at most {limit} characters")
+
+    def __str__(self) -> str:
+        return f"That message is too long: at most {self.limit:,} characters are read."
+
+
 class UnknownCommand(UserError):
     """No command has that name; ``suggestions`` are the nearest names, with the prefix."""
+
+    name = ""
+    suggestions: tuple[str, ...] = ()
 
     def __init__(self, name: str, suggestions: tuple[str, ...] = ()) -> None:
         self.name, self.suggestions = name, suggestions
@@ -54,6 +76,10 @@ class Refused(UserError):
     :param reason: why, in a few words, for the outcome and the trace
     :param told: what the person is told; None for silence
     """
+
+    # For a subclass that does not call this __init__: a refusal stays one.
+    reason = "refused"
+    told: Reply | None = None
 
     def __init__(self, reason: str, told: Reply | None = None) -> None:
         self.reason, self.told = reason, told
@@ -89,11 +115,15 @@ class Busy(Refused):
 
 
 class GuardFailed(Refused):
-    """A guard broke, and therefore refused: it fails closed."""
+    """A guard broke, and therefore refused: it fails closed.
 
-    def __init__(self, guard: str, error: BaseException) -> None:
-        self.guard, self.error = guard, error
-        super().__init__("guard failed", Reply("That could not be checked, so it was not run.", tone="error"))
+    :param ran: whether the handler had been reached, so that only its answer can be withheld
+    """
+
+    def __init__(self, guard: str, error: BaseException, *, ran: bool = False) -> None:
+        self.guard, self.error, self.ran = guard, error, ran
+        what = "its answer is not shown. It may have run" if ran else "it was not run"
+        super().__init__("guard failed", Reply(f"That could not be checked, so {what}.", tone="error"))
 
 
 class MiddlewareFault(Exception):

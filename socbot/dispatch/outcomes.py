@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from socbot.dispatch.errors import describe
 from socbot.dispatch.messages import Identity, Message
 from socbot.dispatch.replies import Reply
 
@@ -93,6 +94,11 @@ class Trace:
         self._faults[position] = fault
 
     @property
+    def remarks(self) -> tuple[list[tuple[str, object]], dict[int, Verdict], dict[int, str]]:
+        """All that was remembered beside the times: notes by name, verdicts and faults by position."""
+        return self._notes or [], self._verdicts or {}, self._faults or {}
+
+    @property
     def blamed(self) -> tuple[str, ...]:
         """The middleware that broke a rule, by name."""
         return tuple(self._name(position) for position in self._faults or ())
@@ -126,7 +132,8 @@ class Trace:
     def steps(self) -> tuple[Step, ...]:
         notes: dict[str, str] = {}
         for name, fact in self._notes or ():
-            notes[name] = f"{notes[name]}; {fact}" if name in notes else str(fact)
+            told = describe(fact)
+            notes[name] = f"{notes[name]}; {told}" if name in notes else told
         return tuple(self._step(position, notes) for position in range(len(self.stages)))
 
     def _name(self, position: int) -> str:

@@ -13,7 +13,10 @@ from msgspec import Struct
 
 Tone: TypeAlias = Literal["info", "ok", "warn", "error"]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"\U000e0000-\U000e007f]"
+)
 _UNPRINTABLE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     r"\U000e0000-\U000e007f]"
@@ -155,10 +158,12 @@ class Reply(Struct, frozen=True):
         while rest:
             size = _fitting(rest, limit) if unit == "bytes" else limit
             if len(rest) <= size:
-                yield rest
+                if not rest.isspace():  # platforms refuse an empty message
+                    yield rest
                 return
             cut = max(rest.rfind("\n", 1, size + 1), 0) or max(rest.rfind(" ", size // 2, size + 1), 0) or size
-            yield rest[:cut]
+            if not rest[:cut].isspace():
+                yield rest[:cut]
             rest = rest[cut:].lstrip("\n ") if rest[cut] in "\n " else rest[cut:]
 
 
