@@ -197,9 +197,10 @@ class _Ended(Struct):
             return await self.inner(ctx)
         if not self.rest_ended(ctx):
             raise _failing(ctx, MiddlewareFault(self.layer.name, "left the rest of the chain running"))
-        if ctx.error is not None:
-            raise ctx.error
-        return None if ctx.reply is UNSET else ctx.reply
+        if ctx.reply is not UNSET:
+            return ctx.reply
+        assert ctx.error is not None
+        raise ctx.error
 
 
 async def _guard(ended: _Ended, ctx: Context) -> Reply | None:
@@ -215,7 +216,7 @@ async def _guard(ended: _Ended, ctx: Context) -> Reply | None:
     if ended.cut_off(ctx) or ended.left_running(ctx):
         raise _failing(ctx, fault)  # what it wraps had begun: that is no refusal
     if ctx.error is not None:
-        raise ctx.error
+        raise _failing(ctx, ctx.error)
     ctx.refused_by = ended.layer.name
     raise _failing(ctx, GuardFailed(ended.layer.name, fault, ran=ctx.trace.handler_reached))
 
@@ -277,8 +278,8 @@ def _blame(ended: _Ended, ctx: Context, fault: BaseException) -> None:
 
 
 def _failing(ctx: Context, error: BaseException) -> BaseException:
-    """``error``, remembered as what ended the command."""
-    ctx.error = error
+    """``error``, remembered as what ended the command; what was answered before is no longer its answer."""
+    ctx.error, ctx.reply = error, UNSET
     return error
 
 
