@@ -1,5 +1,6 @@
 """Telemetry never waits, never fails, and loses nothing that it did not count."""
 
+import threading
 from collections.abc import Sequence
 
 import anyio
@@ -157,6 +158,28 @@ async def test_two_flushes_at_once_store_nothing_twice(config: StorageConfig) ->
                 telemetry.record(number)
                 tasks.start_soon(telemetry.flush)
         assert await database.read(stored) == list(range(300))
+
+
+async def test_a_flush_also_waits_for_what_another_is_storing(config: StorageConfig) -> None:
+    go_on = threading.Event()
+    seen: list[list[int]] = []
+
+    async def flush_and_look(database: Database, telemetry: Telemetry[int]) -> None:
+        await telemetry.flush()
+        seen.append(await database.read(stored))
+
+    async with Database.open(config, CLOCK) as database:
+        telemetry = Telemetry[int](database, CLOCK, config)
+        telemetry.add_sink(store)
+        telemetry.record(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(database.write, lambda connection: go_on.wait(10))
+            for _ in range(2):
+                await anyio.wait_all_tasks_blocked()
+                tasks.start_soon(flush_and_look, database, telemetry)
+            await anyio.wait_all_tasks_blocked()
+            go_on.set()
+    assert seen == [[1], [1]]
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
