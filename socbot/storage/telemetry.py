@@ -115,6 +115,7 @@ class Telemetry(Generic[T]):
     def _attend(self) -> None:
         self._many.set()
         self._give_way()
+        self._attention = self._limit - len(self._under_way)  # the next thing to attend to is a full buffer
 
     def _give_way(self) -> None:
         while self.waiting > self._limit and self._buffer:
@@ -152,6 +153,7 @@ class Telemetry(Generic[T]):
             self._failure = None
         finally:
             self._under_way = []
+            self._attention = min(BATCH, self._limit)
             self._give_way()
         self._report(failures)
         return len(batch)
