@@ -225,7 +225,7 @@ class Blacklist:
             async with self._changing:
                 was_listed = self.is_listed(kind, identity)
                 replaced = await self._database.write(lambda connection: _store(connection, entry, by, now))
-                self._remember(kind, identity, entry.expires_at, duration)
+                self._remember(kind, identity, entry.expires_at)
         return entry, replaced if was_listed else None
 
     async def remove(self, kind: Kind, identity: Identity, *, reason: str, by: str) -> Entry:
@@ -286,14 +286,11 @@ class Blacklist:
         for _, kind, identity in due:
             del self._ends[kind][identity]
 
-    def _remember(
-        self, kind: Kind, identity: Identity, expires_at: float | None, duration: float | None = None
-    ) -> None:
+    def _remember(self, kind: Kind, identity: Identity, expires_at: float | None) -> None:
         if expires_at is None:
             self._ends[kind][identity] = math.inf
             return
-        left = expires_at - self.clock.time() if duration is None else duration
-        end = self.clock.monotonic() + left
+        end = self.clock.monotonic() + expires_at - self.clock.time()
         self._ends[kind][identity] = end
         heapq.heappush(self._ending, (end, kind, identity))
 

@@ -29,8 +29,8 @@ read, write = _state.unpack_from, _state.pack_into
 class Table:
     """A state for each key, where a key is a 64-bit hash.
 
-    When ``capacity`` is reached, a newcomer takes the place of whoever in its row has used least, and takes over what
-    that one has used. So nobody is ever forgiven: whoever was displaced and comes back finds at least as much used.
+    When ``capacity`` is reached, a newcomer takes the place of whoever in its row is held for the shortest time, and
+    takes over that one's state. So nobody is forgiven: whoever was displaced and comes back is held at least as long.
     """
 
     def __init__(self, capacity: int, rows: int = _ROWS) -> None:
@@ -62,7 +62,7 @@ class Table:
         row = self._rows[key & self._mask]
         if row is None or not self._full(row, now):
             return FRESH
-        used, cooling, _, _ = read(row, _least_used(row, now) + _KEY)
+        used, cooling, _, _ = read(row, _least_used(row) + _KEY)
         return used, cooling, 0.0, 0
 
     def put(self, key: int, state: State, now: float) -> None:
@@ -75,7 +75,7 @@ class Table:
             row = self._rows[key & self._mask] = bytearray()
         record = _record.pack(key, *state)
         if self._full(row, now):
-            at = _least_used(row, now)
+            at = _least_used(row)
             row[at : at + _SIZE] = record
             return
         if row and len(row) % (_CHECK_EVERY * _SIZE) == 0:
@@ -114,7 +114,7 @@ def _compact(row: bytearray, now: float) -> int:
     return dropped
 
 
-def _least_used(row: bytearray, now: float) -> int:
-    """Where the record of who has used least begins; of those whose cooldown has passed, if there are any."""
-    records = list(_record.iter_unpack(row))
-    return _SIZE * min(range(len(records)), key=lambda number: (records[number][2] > now, records[number][1]))
+def _least_used(row: bytearray) -> int:
+    """Where the record of who is held for the shortest time begins."""
+    ends = [max(used, cooling) for _, used, cooling, _, _ in _record.iter_unpack(row)]
+    return _SIZE * ends.index(min(ends))
