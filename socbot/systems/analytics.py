@@ -248,8 +248,8 @@ class Analytics:
     async def heatmap(self, days: int) -> Heatmap:
         """The commands of the last ``days`` by weekday and hour of the day."""
         await self._flush()
-        since = {"since": self._hours_ago(days)}
-        hours = await self._database.read(lambda connection: _by_hour(connection, "hour >= :since", since))
+        where, values = f"hour >= :since AND {_NAMED}", {"since": self._hours_ago(days)}
+        hours = await self._database.read(lambda connection: _by_hour(connection, where, values))
         counts = [[0] * 24 for _ in range(7)]
         for hour, count in hours:
             local = datetime.fromtimestamp(hour, self.zone)

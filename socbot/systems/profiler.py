@@ -130,7 +130,7 @@ class Profiler:
 
     def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         """Count the times of ``outcomes`` in whose chain the profiler stood: a telemetry sink."""
-        times: dict[Key, list[float]] = {}
+        runs: dict[Run, list[list[float]]] = {}
         slow: list[dict[str, object]] = []
         course = _Course(())
         for outcome in outcomes:
@@ -139,13 +139,17 @@ class Profiler:
                 continue
             if trace.stages is not course.stages:
                 course = _Course(trace.stages)
-            if course.profiler is None:
+            if not course.profiled:
                 continue
-            seconds = course.measure(times, (int(trace.at // _HOUR), outcome.command, outcome.status), trace)
-            if seconds >= self._config.slow:
-                slow.append(self._slow_run(outcome, trace, seconds))
-        if times:
-            _count(connection, times)
+            run = (course, int(trace.at // _HOUR), outcome.command, outcome.status)
+            if run in runs:
+                runs[run].append(trace.times)
+            else:
+                runs[run] = [trace.times]
+            if outcome.seconds >= self._config.slow and course.command_seconds(trace.times) >= self._config.slow:
+                slow.append(self._slow_run(outcome, trace, course.command_seconds(trace.times)))
+        if runs:
+            _count(connection, runs)
         if slow:
             self._store_slow(connection, slow)
 
@@ -245,42 +249,44 @@ class Profiler:
 
 
 class _Course:
-    """One order of the chain, and how the times of a trace of it are read."""
+    """One order of the chain, and how the times of its traces are read: entered and left, for each part in turn."""
 
     def __init__(self, stages: tuple[Stage, ...]) -> None:
         self.stages = stages
         names = [stage.name for stage in stages]
-        self.profiler = names.index("profiler") if "profiler" in names else None
-        self._parts = list(enumerate([*names, HANDLER]))
+        self.profiled = "profiler" in names
+        self._inside = 2 * (names.index("profiler") + 1) if self.profiled else 0
+        self._parts = [*names, HANDLER]
 
-    def measure(self, times: dict[Key, list[float]], run: tuple[int, str, str], trace: Trace) -> float:
-        """Add the times of the parts that were reached; the result is what the profiler wraps, 0 if not reached."""
-        hour, command, status = run
-        marks = trace.times
-        spans = [
-            left - entered if entered and left else 0.0 for entered, left in zip(marks[::2], marks[1::2], strict=True)
-        ]
-        spans.append(0.0)
-        for position, part in self._parts:
-            if marks[2 * position]:
-                own = spans[position] - spans[position + 1]
-                key = (hour, command, part, status)
-                if key in times:
-                    times[key].append(own)
-                else:
-                    times[key] = [own]
-        assert self.profiler is not None
-        inside = self.profiler + 1
-        if not marks[2 * inside]:
-            return 0.0
-        times.setdefault((hour, command, COMMAND, status), []).append(spans[inside])
-        return spans[inside]
+    def command_seconds(self, marks: list[float]) -> float:
+        """How long what the profiler wraps took; 0 if it was not reached, or never ended."""
+        entered, left = marks[self._inside], marks[self._inside + 1]
+        return left - entered if left else 0.0
+
+    def parts(self, traces: Sequence[list[float]]) -> Iterator[tuple[str, list[float]]]:
+        """The times of each part in the traces in which it was reached, without the parts that it wraps."""
+        spans = [[m[left] - m[left - 1] if m[left] else 0.0 for m in traces] for left in range(1, len(traces[0]), 2)]
+        reached = [m[self._inside] for m in traces]
+        yield COMMAND, [span for span, entered in zip(spans[self._inside // 2], reached, strict=True) if entered]
+        spans.append([0.0] * len(traces))
+        for position, part in enumerate(self._parts):
+            both = zip(spans[position], spans[position + 1], traces, strict=True)
+            yield part, [outer - inner for outer, inner, m in both if m[2 * position]]
+
+
+Run: TypeAlias = tuple[_Course, int, str, str]
+"""The course, the hour, the command, the status."""
 
 
 # -- the profile table --------------------------------------------------------------------------------
 
 
-def _count(connection: Connection, times: dict[Key, list[float]]) -> None:
+def _count(connection: Connection, runs: dict[Run, list[list[float]]]) -> None:
+    times: dict[Key, list[float]] = {}
+    for (course, hour, command, status), traces in runs.items():
+        for part, seconds in course.parts(traces):
+            if seconds:
+                times.setdefault((hour, command, part, status), []).extend(seconds)
     sketches = _stored(connection, times)
     for key, seconds in times.items():
         sketches[key].add(seconds)

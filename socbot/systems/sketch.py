@@ -5,7 +5,9 @@ thing are merged by adding their counts, with nothing lost.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import repeat
+from operator import mul
 
 import msgspec
 from msgspec import Struct
@@ -48,21 +50,23 @@ class Sketch:
     def mean(self) -> float:
         return self.total / self.count if self.count else 0.0
 
-    def add(self, seconds: Iterable[float]) -> None:
-        """Count one run for each of ``seconds``; what is below zero or no number counts as zero."""
-        values = [value if value > 0.0 else 0.0 for value in seconds]
+    def add(self, values: Sequence[float]) -> None:
+        """Count one run for each of ``values``; what is below zero or no number counts as zero."""
         if not values:
             return
-        ceil, log = math.ceil, math.log
-        buckets = [ceil(log(value) * _PER_LOG) if _LEAST < value < _MOST else _outermost(value) for value in values]
-        first = self._first
-        if not self._counts or min(buckets) < first or max(buckets) >= first + len(self._counts):
-            self._reach(min(buckets), max(buckets))
-            first = self._first
-        counts = self._counts
+        total, least, most = sum(values), min(values), max(values)
+        if not (least >= 0.0 and total < math.inf):
+            values = [min(value, _MOST) if value > 0.0 else 0.0 for value in values]
+            total, least, most = sum(values), min(values), max(values)
+        if least > _LEAST and most < _MOST:
+            buckets = list(map(math.ceil, map(mul, map(math.log, values), repeat(_PER_LOG))))
+        else:
+            buckets = [_bucket(value) for value in values]
+        self._reach(_bucket(least), _bucket(most))
+        first, counts = self._first, self._counts
         for bucket in buckets:
             counts[bucket - first] += 1
-        self._sum_up(len(values), sum(values), min(values), max(values))
+        self._sum_up(len(values), total, least, most)
 
     def merge(self, other: "Sketch") -> None:
         """Count the runs of ``other`` too."""
@@ -94,8 +98,7 @@ class Sketch:
             return 0
         if seconds <= self.least:
             return self.count
-        bucket = math.ceil(math.log(seconds) * _PER_LOG)
-        return sum(self._counts[max(0, bucket - self._first) :])
+        return sum(self._counts[max(0, _bucket(seconds) - self._first) :])
 
     def to_bytes(self) -> bytes:
         return _encode(_Packed(self.total, self.least, self.most, self._first, self._counts))
@@ -134,5 +137,7 @@ class Sketch:
         self.most = max(self.most, most)
 
 
-def _outermost(value: float) -> int:
+def _bucket(value: float) -> int:
+    if _LEAST < value < _MOST:
+        return math.ceil(math.log(value) * _PER_LOG)
     return _FIRST if value <= _LEAST else _LAST

@@ -7,8 +7,9 @@ from msgspec import Struct
 
 from socbot.config import AnalyticsConfig
 from socbot.dispatch.clock import Clock
+from socbot.dispatch.errors import describe
 from socbot.dispatch.messages import Identity
-from socbot.dispatch.outcomes import Mode, Outcome, Step, Trace, Verdict
+from socbot.dispatch.outcomes import Kind, Mode, Outcome, Stage, Step, Trace, Verdict
 from socbot.jobs.job import Job
 from socbot.jobs.schedules import Every
 from socbot.storage.connection import Connection
@@ -45,28 +46,19 @@ class TraceRecord(Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
-class _Step(Struct, array_like=True):
-    """A step without its position, which is its place."""
-
-    name: str
-    mode: Mode
-    verdict: Verdict
-    note: str
-    seconds: float
-    own_seconds: float
-    fault: str
-
-
 class _Packed(Struct, array_like=True):
-    """What is kept of a trace beside its columns."""
+    """What is kept of a trace beside its columns: what it is made of, which is put into words when it is read."""
 
+    stages: tuple[tuple[str, Kind, Mode], ...]
     generation: int
-    refused_by: str
+    times: list[float]
+    refused_by: str | None
     reason: str
-    error_id: str
+    error_id: str | None
     seconds: float
-    handler_seconds: float | None
-    steps: list[_Step]
+    notes: list[tuple[str, str]]
+    verdicts: dict[int, Verdict]
+    faults: dict[int, str]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -102,7 +94,27 @@ class Traces:
 
     def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         """Store the traces of ``outcomes``: a telemetry sink."""
-        rows = [_row(outcome, trace, self._pseudonyms) for outcome in outcomes if (trace := outcome.trace) is not None]
+        packer = _Packer(())
+        rows: list[dict[str, object]] = []
+        for outcome in outcomes:
+            trace = outcome.trace
+            if trace is None:
+                continue
+            if trace.stages is not packer.stages:
+                packer = _Packer(trace.stages)
+            message = outcome.message
+            rows.append(
+                {
+                    "trace_id": trace.id,
+                    "at": trace.at,
+                    "platform": message.platform,
+                    "subject": self._pseudonyms.of((message.platform, message.author.id)),
+                    "guild": storable(message.guild) if message.guild else "",
+                    "command": outcome.command or "",
+                    "status": outcome.status,
+                    "steps": packer.pack(outcome, trace),
+                }
+            )
         if not rows:
             return
         connection.execute_many(_INSERT, rows)
@@ -141,44 +153,42 @@ _INSERT = (
 )
 
 
-def _row(outcome: Outcome, trace: Trace, pseudonyms: Pseudonyms) -> dict[str, object]:
-    message = outcome.message
-    return {
-        "trace_id": trace.id,
-        "at": trace.at,
-        "platform": message.platform,
-        "subject": pseudonyms.of((message.platform, message.author.id)),
-        "guild": storable(message.guild or ""),
-        "command": outcome.command or "",
-        "status": outcome.status,
-        "steps": _pack(outcome, trace),
-    }
+class _Packer:
+    """Packs traces of one order of the chain, which is packed once."""
+
+    def __init__(self, stages: tuple[Stage, ...]) -> None:
+        self.stages = stages
+        self._packed = msgspec.Raw(_encode([(stage.name, stage.kind, stage.mode) for stage in stages]))
+
+    def pack(self, outcome: Outcome, trace: Trace) -> bytes:
+        notes, verdicts, faults = trace.remarks
+        reason = outcome.reason
+        return _encode(
+            (
+                self._packed,
+                trace.generation,
+                trace.times,
+                outcome.refused_by,
+                storable(reason, _NOTE_LIMIT) if reason else "",
+                outcome.error_id,
+                outcome.seconds,
+                [(name, storable(describe(fact), _NOTE_LIMIT)) for name, fact in notes],
+                verdicts,
+                {position: storable(fault, _NOTE_LIMIT) for position, fault in faults.items()},
+            )
+        )
 
 
-def _pack(outcome: Outcome, trace: Trace) -> bytes:
-    steps = [
-        _Step(
-            step.name,
-            step.mode,
-            step.verdict,
-            storable(step.note, _NOTE_LIMIT),
-            step.seconds,
-            step.own_seconds,
-            storable(step.fault, _NOTE_LIMIT),
-        )
-        for step in trace.steps
-    ]
-    return _encode(
-        _Packed(
-            trace.generation,
-            outcome.refused_by or "",
-            storable(outcome.reason or "", _NOTE_LIMIT),
-            outcome.error_id or "",
-            outcome.seconds,
-            trace.handler_seconds if trace.handler_reached else None,
-            steps,
-        )
-    )
+def _unpacked(packed: _Packed, at: float) -> Trace:
+    trace = Trace(tuple(Stage(*stage) for stage in packed.stages), packed.generation, "", 0, at)
+    trace.times = packed.times
+    for name, note in packed.notes:
+        trace.note(name, note)
+    for position, verdict in packed.verdicts.items():
+        trace.judge(position, verdict)
+    for position, fault in packed.faults.items():
+        trace.blame(position, fault)
+    return trace
 
 
 def _find(connection: Connection, key: str) -> TraceRecord | None:
@@ -191,6 +201,7 @@ def _find(connection: Connection, key: str) -> TraceRecord | None:
         return None
     trace_id, at, platform, subject, guild, command, status, packed = rows[0]
     rest = _decode(packed)
+    trace = _unpacked(rest, at)
     return TraceRecord(
         trace_id,
         at,
@@ -200,13 +211,10 @@ def _find(connection: Connection, key: str) -> TraceRecord | None:
         command,
         status,
         rest.generation,
-        rest.refused_by,
+        rest.refused_by or "",
         rest.reason,
-        rest.error_id,
+        rest.error_id or "",
         rest.seconds,
-        rest.handler_seconds,
-        tuple(
-            Step(step.name, position, step.mode, step.verdict, step.note, step.seconds, step.own_seconds, step.fault)
-            for position, step in enumerate(rest.steps)
-        ),
+        trace.handler_seconds if trace.handler_reached else None,
+        trace.steps,
     )
