@@ -11,7 +11,7 @@ A command that swallows its cancellation and still comes to an end has not ended
 """
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Iterator
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import anyio
@@ -27,7 +27,7 @@ GRACE = 1.0
 _PERSISTENCE = 100
 """How often a command that swallows its cancellation is cancelled before it is closed."""
 
-_undead: list[Coroutine[Any, Any, Any]] = []
+_undead: list[object] = []
 """Coroutines that swallowed even their closing; kept, so that collecting them does not raise somewhere else."""
 
 
@@ -156,11 +156,20 @@ class Deadline(Generic[T]):
             except asyncio.CancelledError:
                 break
         else:
+            suspended = list(_suspended(self._coroutine))
             try:
                 self._coroutine.close()
             except Exception:  # its clean-up broke, or it will not even be closed: it is left behind either way
-                _undead.append(self._coroutine)
+                _undead.extend(suspended)
         raise CommandTimeout(self._seconds, where, abandoned=True)
+
+
+def _suspended(coroutine: object) -> Iterator[object]:
+    """``coroutine``, what it awaits, what that awaits, …"""
+    awaited: object = coroutine
+    while awaited is not None:
+        yield awaited
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
 
 
 class _Scope:
