@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from socbot.dispatch.chain import Placement
+from socbot.dispatch.chain import Decision, Placement
 from socbot.dispatch.context import Context, Handler
 from socbot.dispatch.errors import Refused
 from socbot.dispatch.messages import Identity
@@ -35,6 +35,7 @@ class BlacklistGuard:
 
     placement: ClassVar[Placement] = Placement(
         kind="guard",
+        acts="before",
         may_refuse=True,
         before={
             "rate_limit": "the commands of listed users are counted, and told how long to wait",
@@ -47,26 +48,33 @@ class BlacklistGuard:
         self._told: dict[Identity, float] = {}
 
     async def __call__(self, ctx: Context, call_next: Handler) -> Reply | None:
+        decision = self.decide(ctx)
+        if decision is not None:
+            raise decision if isinstance(decision, Refused) else await decision
+        return await call_next(ctx)
+
+    def decide(self, ctx: Context) -> Decision:
         blacklist = self._blacklist
+        kind = None
         if blacklist.problem is None:
             kind = blacklist.listed(ctx.identity, ctx.message.guild)
             if kind is None:
-                return await call_next(ctx)
+                return None
         if ctx.is_owner:
             ctx.trace.note("blacklist", "the owner is never refused")
-            return await call_next(ctx)
-        if blacklist.problem is not None:
-            raise BlacklistUnavailable
-        raise await self._refusal(ctx, "guild" if kind == "guild" else "user")
-
-    async def _refusal(self, ctx: Context, kind: Kind) -> Blacklisted:
+            return None
+        if kind is None:
+            return BlacklistUnavailable()
         ctx.trace.note("blacklist", REASONS[kind])
-        config = self._blacklist.config
+        config = blacklist.config
         if not config.tell or not self._may_tell(ctx.identity, config.tell_interval):
             return Blacklisted(kind)
+        return self._explained(ctx, kind)
+
+    async def _explained(self, ctx: Context, kind: Kind) -> Blacklisted:
         platform, user = ctx.identity
         subject = user if kind == "user" else ctx.message.guild or ""
-        return Blacklisted(kind, await self._blacklist.find(kind, (platform, subject)), config.appeal)
+        return Blacklisted(kind, await self._blacklist.find(kind, (platform, subject)), self._blacklist.config.appeal)
 
     def _may_tell(self, identity: Identity, interval: float) -> bool:
         now = self._blacklist.clock.monotonic()

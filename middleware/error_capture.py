@@ -14,6 +14,7 @@ class ErrorCapture:
 
     placement: ClassVar[Placement] = Placement(
         kind="observer",
+        acts="on failure",
         after={
             "blacklist": "outside it, a listed user's commands pass one middleware more before they are refused",
             "rate_limit": "outside it, a flood passes one middleware more for each command that is refused",

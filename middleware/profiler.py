@@ -13,7 +13,7 @@ class Profiler:
     The times themselves are in every trace; the system ``socbot.systems.profiler`` reads them there.
     """
 
-    placement: ClassVar[Placement] = Placement(kind="observer")
+    placement: ClassVar[Placement] = Placement(kind="observer", acts="never")
 
     async def __call__(self, ctx: Context, call_next: Handler) -> Reply | None:
         return await call_next(ctx)

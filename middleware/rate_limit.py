@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from socbot.dispatch.arguments import Duration
-from socbot.dispatch.chain import Placement
+from socbot.dispatch.chain import Decision, Placement
 from socbot.dispatch.context import Context, Handler
 from socbot.dispatch.errors import Refused
 from socbot.dispatch.outcomes import Mode
@@ -40,6 +40,7 @@ class RateLimit:
 
     placement: ClassVar[Placement] = Placement(
         kind="guard",
+        acts="before",
         may_refuse=True,
         before={"profiler": "time spent on refused commands is measured as if they had run"},
         after={"blacklist": "the commands of listed users are counted"},
@@ -49,26 +50,33 @@ class RateLimit:
         self._limits, self._blacklist, self._mode = limits, blacklist, mode
 
     async def __call__(self, ctx: Context, call_next: Handler) -> Reply | None:
+        decision = self.decide(ctx)
+        if decision is not None:
+            raise decision if isinstance(decision, Refused) else await decision
+        return await call_next(ctx)
+
+    def decide(self, ctx: Context) -> Decision:
         limits = self._limits
         exempt = limits.exemption(ctx.identity, owner=ctx.is_owner, admin=ctx.is_admin)
         if exempt:
             ctx.trace.note("rate_limit", exempt)
-            return await call_next(ctx)
+            return None
         if ctx.confirmed or not ctx.command.metered:
             refusal = limits.muted(ctx.identity)
         else:
             refusal = limits.hit(ctx.identity, ctx.command.name)
-        if refusal is None:
-            return await call_next(ctx)
-        raise await self._refused(ctx, refusal)
+        return None if refusal is None else self._refused(ctx, refusal)
 
-    async def _refused(self, ctx: Context, refusal: Refusal) -> RateLimited:
+    def _refused(self, ctx: Context, refusal: Refusal) -> Decision:
         ctx.trace.note("rate_limit", refusal)
         if self._blacklist.listed(ctx.identity, ctx.message.guild):
             # Where this stands before the blacklist: who is listed is told nothing, and has nothing more to lose.
             return RateLimited(refusal, silent=True)
         if not refusal.violation or self._mode != "enforce":
             return RateLimited(refusal)
+        return self._violated(ctx, refusal)
+
+    async def _violated(self, ctx: Context, refusal: Refusal) -> RateLimited:
         return RateLimited(refusal, await self._limits.violate(ctx.identity, ctx.command.name))
 
 

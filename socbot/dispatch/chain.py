@@ -6,11 +6,14 @@
 - A middleware may answer in place of a refusal or a failure, but cannot make it not have happened; nor can it by
   breaking in its turn.
 - In **shadow** mode a middleware decides and is overruled: what it would have done is traced.
+
+A middleware that does not have to be wrapped around each command can say so (``Placement.acts``). Neighbours that do
+run in one frame, and cost next to nothing; what they see and what they may do is the same as if each were called.
 """
 
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from msgspec import UNSET, Struct
 
@@ -20,6 +23,18 @@ from socbot.dispatch.errors import GuardFailed, MiddlewareFault, Refused, UserEr
 from socbot.dispatch.outcomes import Kind, Mode, Stage
 from socbot.dispatch.replies import Reply
 
+Acts: TypeAlias = Literal["around", "before", "on failure", "never"]
+
+Refusing = TypeVar("Refusing", bound=BaseException)
+Decision: TypeAlias = Refused | Awaitable[Refused] | None
+
+
+class Decider(Protocol):
+    """A guard that acts ``before`` a command."""
+
+    def decide(self, ctx: Context) -> Decision:
+        """None to let the command go on; the refusal; or what to await for it, where that takes time."""
+
 
 class Placement(Struct, frozen=True):
     """What a middleware is, and what an order may break: declared by its class, read by the order check.
@@ -28,6 +43,9 @@ class Placement(Struct, frozen=True):
     :param sees_refusals: what it does is about refused commands too, so guards belong inside it
     :param before: names of middleware that should come later, each with the reason
     :param after: names of middleware that should come earlier, each with the reason
+    :param acts: when it has something to do: ``around`` every command, as any may; a guard ``before`` it, by its
+        ``decide``; an observer only ``on failure``, when it is called with a ``call_next`` that raises what failed
+        (a refusal or a person's mistake is no failure); or ``never``, where it marks a place
     """
 
     kind: Kind = "guard"
@@ -35,6 +53,7 @@ class Placement(Struct, frozen=True):
     sees_refusals: bool = False
     before: dict[str, str] = {}
     after: dict[str, str] = {}
+    acts: Acts = "around"
 
 
 class Layer(Struct, frozen=True):
@@ -45,11 +64,17 @@ class Layer(Struct, frozen=True):
     placement: Placement = Placement()
     mode: Mode = "enforce"
 
+    @property
+    def is_light(self) -> bool:
+        """Whether it need not be wrapped around every command."""
+        wanted = "guard" if self.placement.acts == "before" else "observer"
+        return self.mode == "enforce" and self.placement.acts != "around" and self.placement.kind == wanted
+
 
 class Chain:
     """One generation of the composed chain. Immutable: a new configuration makes a new one beside it."""
 
-    __slots__ = ("generation", "layers", "run", "stages")
+    __slots__ = ("generation", "layers", "marks", "run", "stages")
 
     def __init__(self, layers: Sequence[Layer], handler: Handler, clock: Callable[[], float], generation: int) -> None:
         """:raises ValueError: if two layers have one name"""
@@ -61,13 +86,21 @@ class Chain:
         self.generation = generation
         active = [layer for layer in layers if layer.mode != "off"]
         self.stages = tuple(Stage(layer.name, layer.placement.kind, layer.mode) for layer in active)
+        self.marks = 2 * len(active) + 2
         self.run = compose(active, handler, clock)
 
 
 def compose(layers: Sequence[Layer], handler: Handler, clock: Callable[[], float]) -> Handler:
     """Wrap ``handler``; the first layer listed is the outermost."""
-    for position in range(len(layers) - 1, -1, -1):
-        handler = _wrap(layers[position], position, handler, clock)
+    position = len(layers)
+    while position:
+        end, position = position, position - 1
+        if not layers[position].is_light:
+            handler = _wrap(layers[position], position, handler, clock)
+            continue
+        while position and layers[position - 1].is_light:
+            position -= 1
+        handler = _row(layers[position:end], position, handler, clock)
     return handler
 
 
@@ -128,6 +161,114 @@ def _wrap(layer: Layer, position: int, inner: Handler, clock: Callable[[], float
             times[left] = clock()
 
     return run
+
+
+def _row(layers: Sequence[Layer], first: int, inner: Handler, clock: Callable[[], float]) -> Handler:
+    """Neighbours that need not be wrapped around every command, in one frame."""
+    steps, entered = _steps(layers, first)
+    left = tuple(2 * (first + number) + 1 for number in range(len(layers)))
+    alarmed = [(first + number, layer) for number, layer in enumerate(layers) if layer.placement.acts == "on failure"][
+        ::-1
+    ]
+    is_outermost = first == 0
+
+    async def run(ctx: Context) -> Reply | None:
+        times = ctx.trace.times
+        try:
+            for step in steps:
+                now = clock()
+                for mark in step.entered:
+                    times[mark] = now
+                try:
+                    decision = step.decide(ctx)
+                except BaseException as error:
+                    return await _turned_away(step, inner, ctx, error)
+                if decision is None:
+                    continue
+                if is_outermost and isinstance(decision, Refused):
+                    # Nobody stands outside who would have to see it raised, which costs more than all the rest.
+                    return _refusing(step.layer, step.position, ctx, decision).reply()
+                return await _turned_away(step, inner, ctx, decision)
+            now = clock()
+            for mark in entered:
+                times[mark] = now
+            return await inner(ctx)
+        except Exception as error:
+            if not alarmed or isinstance(error, UserError):
+                raise
+            return await _alarm(alarmed, ctx, error, clock)
+        finally:
+            now = clock()
+            for mark in left:
+                times[mark] = now
+
+    return run
+
+
+class _Step(Struct, frozen=True):
+    """A guard that decides, and which places are entered when it is asked: its own, and marks just outside it."""
+
+    layer: Layer
+    position: int
+    entered: tuple[int, ...]
+    decide: Callable[[Context], Decision]
+
+
+def _steps(layers: Sequence[Layer], first: int) -> tuple[tuple[_Step, ...], tuple[int, ...]]:
+    """The guards of a row, and the places that are entered after the last of them."""
+    steps: list[_Step] = []
+    entered: list[int] = []
+    for position, layer in enumerate(layers, first):
+        entered.append(2 * position)
+        if layer.placement.acts == "before":
+            steps.append(_Step(layer, position, tuple(entered), cast(Decider, layer.middleware).decide))
+            entered.clear()
+    return tuple(steps), tuple(entered)
+
+
+async def _turned_away(
+    step: _Step, inner: Handler, ctx: Context, decision: BaseException | Awaitable[Refused]
+) -> Reply | None:
+    """Refuse as the guard decided; if it broke, fail closed.
+
+    :raises Refused: always, unless the task was cancelled meanwhile
+    """
+    name = step.layer.name
+    try:
+        error: object = decision if isinstance(decision, BaseException) else await decision
+    except BaseException as raised:
+        error = raised
+    if not isinstance(error, BaseException):
+        error = MiddlewareFault(name, f"decided {type(error).__name__}, not a Refused or None")
+    if passes_through(error):
+        ctx.held_by = ctx.held_by or name
+        raise error
+    return await _guard(_Ended(step.layer, step.position, inner, _Passage(inner, name), None, error), ctx)
+
+
+async def _alarm(
+    alarmed: Sequence[tuple[int, Layer]], ctx: Context, error: Exception, clock: Callable[[], float]
+) -> Reply | None:
+    """Call those who act on a failure, the innermost first, until one has answered for it."""
+    failure: BaseException = error
+    for position, layer in alarmed:
+        entered = ctx.trace.times[2 * position]
+        # What it wraps has ended, as far as it can tell.
+        ctx.trace.times[2 * position + 3] = ctx.trace.times[2 * position + 3] or clock()
+        try:
+            return await _wrap(layer, position, _raising(failure), clock)(ctx)
+        except Exception as raised:
+            failure = raised
+        finally:
+            ctx.trace.times[2 * position] = entered
+    raise failure
+
+
+def _raising(error: BaseException) -> Handler:
+    async def rest(ctx: Context) -> Reply | None:
+        raise error
+
+    return rest
 
 
 class _Ended(Struct):
@@ -265,9 +406,15 @@ def _decided(ended: _Ended, ctx: Context) -> Reply | None:
         ctx.reply = ended.reply
         return ended.reply
     ended.drop_rest()
-    ctx.trace.judge(ended.position, "refused")
-    ctx.refused_by = ended.layer.name
-    raise _failing(ctx, ended.error)
+    raise _refusing(ended.layer, ended.position, ctx, ended.error)
+
+
+def _refusing(layer: Layer, position: int, ctx: Context, refusal: Refusing) -> Refusing:
+    """``refusal``, remembered as the layer's."""
+    ctx.trace.judge(position, "refused")
+    ctx.refused_by = layer.name
+    ctx.error, ctx.reply = refusal, UNSET
+    return refusal
 
 
 def _blame(ended: _Ended, ctx: Context, fault: BaseException) -> None:

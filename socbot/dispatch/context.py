@@ -21,85 +21,47 @@ class Failure(Struct, frozen=True):
     error: BaseException
 
 
-class Context:
+class Context(Struct, eq=False):
     """One command in flight: the message, the command, its arguments, who may do what, and the trace.
 
-    :ivar confirmed: True while the action of a ``Confirm`` runs, whose question has passed the chain already
-    :ivar failure: set by a middleware that answers in place of a failure
-    :ivar enter: the outermost part of the chain that the command began on
-    :ivar action: what runs instead of the handler: the action of a ``Confirm``
-    :ivar error: kept by the chain: what ended the command, whatever was answered in its place
-    :ivar reply: kept by the chain: what the innermost part that has ended answered
-    :ivar refused_by: kept by the chain: who refused
-    :ivar faults: kept by the chain: what middleware broke, by name
-    :ivar expired: set when the deadline has passed
-    :ivar held_by: the stage, or the handler, that a deadline or a cancellation found at work
-    :ivar slot: the place among the runs that its command allows at once, while it has one
-    :ivar ended: set once there is an outcome: nothing may begin any more
+    :param enter: the outermost part of the chain that the command began on
+    :param action: what runs instead of the handler: the action of a ``Confirm``
+    :param confirmed: True while the action of a ``Confirm`` runs, whose question has passed the chain already
+    :param failure: set by a middleware that answers in place of a failure
+    :param error: kept by the chain: what ended the command, whatever was answered in its place
+    :param reply: kept by the chain: what the innermost part that has ended answered
+    :param refused_by: kept by the chain: who refused
+    :param faults: kept by the chain: what middleware broke, by name
+    :param expired: set when the deadline has passed
+    :param held_by: the stage, or the handler, that a deadline or a cancellation found at work
+    :param slot: the place among the runs that its command allows at once, while it has one
+    :param ended: set once there is an outcome: nothing may begin any more
+    :param progress: what ``send`` was given where the host takes no progress
     """
 
-    __slots__ = (
-        "_arguments",
-        "_send",
-        "action",
-        "argument_text",
-        "command",
-        "confirmed",
-        "ended",
-        "enter",
-        "error",
-        "expired",
-        "failure",
-        "faults",
-        "held_by",
-        "identity",
-        "is_owner",
-        "message",
-        "name",
-        "prefix",
-        "progress",
-        "refused_by",
-        "reply",
-        "slot",
-        "trace",
-    )
-
-    def __init__(
-        self,
-        message: Message,
-        command: Command,
-        trace: Trace,
-        enter: "Handler",
-        *,
-        identity: Identity,
-        is_owner: bool = False,
-        name: str = "",
-        prefix: str = "",
-        argument_text: str = "",
-        send: Send | None = None,
-    ) -> None:
-        self.message = message
-        self.command = command
-        self.trace = trace
-        self.enter = enter
-        self.identity = identity
-        self.is_owner = is_owner
-        self.name = name
-        self.prefix = prefix
-        self.argument_text = argument_text
-        self.action: Handler | None = None
-        self.confirmed = False
-        self.failure: Failure | None = None
-        self.error: BaseException | None = None
-        self.reply: Reply | UnsetType | None = UNSET
-        self.refused_by: str | None = None
-        self.faults: list[tuple[str, BaseException]] = []
-        self.expired = self.ended = False
-        self.held_by = ""
-        self.slot: tuple[str, object] | None = None
-        self.progress: list[Reply] = []
-        self._send = send
-        self._arguments: tuple[list[object], dict[str, object]] | None = None
+    message: Message
+    command: Command
+    trace: Trace
+    enter: "Handler"
+    identity: Identity
+    is_owner: bool = False
+    name: str = ""
+    prefix: str = ""
+    argument_text: str = ""
+    _send: Send | None = None
+    action: "Handler | None" = None
+    confirmed: bool = False
+    failure: Failure | None = None
+    error: BaseException | None = None
+    reply: Reply | UnsetType | None = UNSET
+    refused_by: str | None = None
+    faults: list[tuple[str, BaseException]] = []
+    expired: bool = False
+    held_by: str = ""
+    slot: tuple[str, object] | None = None
+    ended: bool = False
+    progress: list[Reply] = []
+    _arguments: tuple[list[object], dict[str, object]] | None = None
 
     @property
     def is_admin(self) -> bool:

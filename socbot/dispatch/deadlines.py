@@ -57,32 +57,25 @@ def on_asyncio() -> bool:
 
 
 class Deadline(Generic[T]):
-    """Await it to run ``coroutine`` for at most ``seconds`` on asyncio.
+    """Await it to run ``coroutine``, which has begun and waits for ``pending``, for at most ``seconds`` on asyncio.
 
     :raises CommandTimeout: if its cancellation ended it, or it had to be closed
     """
 
-    __slots__ = ("_cancels", "_coroutine", "_ctx", "_hosts", "_seconds", "_task", "_timer", "_waiting")
+    __slots__ = ("_cancels", "_coroutine", "_ctx", "_hosts", "_pending", "_seconds", "_task", "_timer", "_waiting")
 
     def __init__(
-        self, ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float, waiting: "set[Waiting]"
+        self, ctx: Context, coroutine: Coroutine[Any, Any, T], pending: Any, seconds: float, waiting: "set[Waiting]"
     ) -> None:
         self._ctx = ctx
         self._coroutine = coroutine
+        self._pending = pending
         self._seconds = seconds
         self._waiting = waiting
         self._cancels = 0
         self._hosts: asyncio.CancelledError | None = None
         self._task: asyncio.Task[Any]
         self._timer: asyncio.TimerHandle
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        try:
-            pending = self._coroutine.send(None)
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        return (yield from self._watched(pending))
 
     def expire(self) -> None:
         """Cancel the command now, and again, for good, once its grace is over."""
@@ -94,7 +87,7 @@ class Deadline(Generic[T]):
         self._timer = asyncio.get_running_loop().call_later(GRACE, self.expire)
         self._task.cancel()
 
-    def _watched(self, pending: Any) -> Generator[Any, Any, T]:
+    def __await__(self) -> Generator[Any, Any, T]:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
@@ -103,7 +96,7 @@ class Deadline(Generic[T]):
         cancelling = task.cancelling()
         ended: BaseException | None = None
         try:
-            result = yield from self._steps(pending, cancelling)
+            result = yield from self._steps(self._pending, cancelling)
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -193,7 +186,12 @@ async def within(ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float
     :raises CommandTimeout: if it did not end in time
     """
     if on_asyncio():
-        return await Deadline(ctx, coroutine, seconds, waiting)
+        try:
+            pending = coroutine.send(None)
+        except StopIteration as done:  # it never waited
+            result: T = done.value
+            return result
+        return await Deadline(ctx, coroutine, pending, seconds, waiting)
     scoped = _Scope(ctx, seconds)
     waiting.add(scoped)
     try:

@@ -270,19 +270,9 @@ class Dispatcher:
         self.running += 1
         self._traces += 1
         chain = self._chain
-        trace = Trace(chain.stages, chain.generation, self._trace_prefix, self._traces, self._clock.time())
-        return Context(
-            message,
-            found,
-            trace,
-            chain.run,
-            identity=identity,
-            is_owner=is_owner,
-            name=name,
-            prefix=self.prefixes[0],
-            argument_text=rest,
-            send=send,
-        )
+        times = [0.0] * chain.marks
+        trace = Trace(chain.stages, chain.generation, self._trace_prefix, self._traces, self._clock.time(), times)
+        return Context(message, found, trace, chain.run, identity, is_owner, name, self.prefixes[0], rest, send)
 
     def _answered(self, message: Message, identity: Identity, is_owner: bool, send: Send | None) -> Context | Outcome:
         """The yes or no to a question that was asked."""

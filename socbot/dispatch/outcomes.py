@@ -41,35 +41,23 @@ class Stage(Struct, frozen=True):
     mode: Mode
 
 
-class Trace:
+class Trace(Struct, eq=False):
     """The way of one command through the chain.
 
     The hot path writes bare times into it; everything readable is computed when somebody asks.
+
+    :param times: entered and left, for each stage and then the handler: [in0, out0, in1, out1, …]; 0.0 for not yet
     """
 
-    __slots__ = (
-        "_faults",
-        "_notes",
-        "_verdicts",
-        "at",
-        "generation",
-        "id_prefix",
-        "number",
-        "stages",
-        "times",
-    )
-
-    def __init__(self, stages: tuple[Stage, ...], generation: int, id_prefix: str, number: int, at: float) -> None:
-        self.stages = stages
-        self.generation = generation
-        self.id_prefix = id_prefix
-        self.number = number
-        self.at = at
-        # Entered and left, for each stage and then the handler: [in0, out0, in1, out1, …]
-        self.times = [0.0] * (2 * len(stages) + 2)
-        self._notes: list[tuple[str, object]] | None = None
-        self._verdicts: dict[int, Verdict] | None = None
-        self._faults: dict[int, str] | None = None
+    stages: tuple[Stage, ...]
+    generation: int
+    id_prefix: str
+    number: int
+    at: float
+    times: list[float] = []
+    _notes: list[tuple[str, object]] | None = None
+    _verdicts: dict[int, Verdict] | None = None
+    _faults: dict[int, str] | None = None
 
     @property
     def id(self) -> str:
