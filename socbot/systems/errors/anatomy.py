@@ -54,11 +54,11 @@ def dissect(error: BaseException, command: str, severities: Mapping[str, Severit
 
 
 def causes(error: BaseException) -> list[BaseException]:
-    """``error`` and what caused it, the root cause last."""
+    """``error`` and what caused it, the root cause last. A cancellation is how something ended, never why."""
     found, seen = [error], {id(error)}
     while len(found) < _MOST_CAUSES:
         cause = _cause(found[-1])
-        if cause is None or id(cause) in seen:
+        if not isinstance(cause, Exception) or id(cause) in seen:
             break
         found.append(cause)
         seen.add(id(cause))

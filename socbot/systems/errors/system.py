@@ -166,11 +166,13 @@ class Errors:
 
         It is written by the job.
         """
+        if outcome.error is None and not outcome.faults:
+            return
         failures = [error for _, error in outcome.faults]
         if outcome.error is not None and outcome.error_id is None and all(outcome.error is not e for e in failures):
             failures.insert(0, outcome.error)
         for error in failures:
-            if isinstance(error, UserError):
+            if isinstance(error, UserError) or not isinstance(error, Exception):  # a mistake; a cancellation
                 continue
             _, occurrence = self._take(error, _where(outcome))
             if occurrence is not None:
