@@ -6,7 +6,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from socbot.config import RateLimitConfig
@@ -62,12 +62,13 @@ def test_a_row_does_not_grow_while_its_users_come_and_go() -> None:
 
 
 @pytest.mark.promise("P35")
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(
-    capacity=st.integers(1, 4),
+    capacity=st.integers(1, 3),
     rows=st.sampled_from((1, 2)),
-    calls=st.lists(st.tuples(st.integers(0, 5), st.sampled_from((0.0, 0.0, 0.5, 3.0))), max_size=100),
+    calls=st.lists(st.tuples(st.integers(0, 4), st.sampled_from((0.0, 0.5))), min_size=20, max_size=100),
 )
+@example(capacity=1, rows=1, calls=[(0, 0.0), (0, 0.0), (0, 0.0), (1, 0.0), (0, 0.0)])
 def test_beyond_its_capacity_nobody_gets_more_than_the_burst_allows(
     capacity: int, rows: int, calls: list[tuple[int, float]]
 ) -> None:
