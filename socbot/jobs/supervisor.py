@@ -10,6 +10,7 @@ from typing import Self, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
+from anyio.lowlevel import cancel_shielded_checkpoint
 
 from socbot.config import JobsConfig
 from socbot.dispatch.arguments import Duration
@@ -147,6 +148,7 @@ class Supervisor:
         await self._tasks.__aenter__()
         for runner in self._runners.values():
             self._tasks.start_soon(runner.supervise, name=f"job {runner.job.name}")
+        await cancel_shielded_checkpoint()  # so that those that run all the time run from the beginning
         return self
 
     async def __aexit__(
