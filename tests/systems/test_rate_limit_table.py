@@ -1,10 +1,9 @@
-import resource
 import struct
-import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -146,9 +145,8 @@ def _grown(users: int) -> int:
 
 
 def _resident() -> int:
-    """The most memory that this process has had."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Bytes of memory that this process has now."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def test_states_keep_their_precision() -> None:
