@@ -127,6 +127,12 @@ def test_a_secret_that_is_cut_in_half_goes_as_well() -> None:
         assert "c0rrect" not in shown
 
 
+def test_a_secret_that_is_cut_in_half_goes_also_where_much_was_taken_out_before_it() -> None:
+    for length in range(len(SECRET) + 1):
+        shown = Redactor([SECRET])("x" * length + f"{SECRET} " * 10_000, 8_000)
+        assert "c0" not in shown
+
+
 @given(st.text(st.characters(min_codepoint=1, max_codepoint=127)))
 def test_redacting_twice_changes_nothing(text: str) -> None:
     assert redact(redact(text)) == redact(text)

@@ -15,6 +15,7 @@ from socbot.dispatch.errors import UserError
 from socbot.dispatch.order import check_order
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
+from socbot.middleware.error_capture import ErrorCapture
 from socbot.testing import owner_said, said
 from tests.conftest import MakeBot
 
@@ -116,6 +117,25 @@ async def test_a_mistake_is_no_error(make_bot: MakeBot) -> None:
         assert str((await say(bot, "!mistake")).reply) == "Not like that."
         assert (await say(bot, "!fail one two")).status == "invalid"
         await bot.errors.check()
+        assert await bot.errors.newest(10) == []
+
+
+async def test_a_mistake_passes_it_also_outside_the_engines_chain(make_bot: MakeBot) -> None:
+    seen: list[Context] = []
+
+    @command("look", permission="public")
+    async def look(ctx: Context) -> str:
+        """Keeps its context."""
+        seen.append(ctx)
+        return "kept"
+
+    async def errs(ctx: Context) -> Reply | None:
+        raise UserError("Not like that.")
+
+    async with make_bot(commands=[look]) as bot:
+        await say(bot, "!look")
+        with pytest.raises(UserError):
+            await ErrorCapture(bot.errors)(seen[0], errs)
         assert await bot.errors.newest(10) == []
 
 
