@@ -98,6 +98,35 @@ def test_no_series_of_steps_repeats_a_slot(legs: list[tuple[float, float]], sche
     assert max(slots.values(), default=0) <= 1
 
 
+def test_a_slot_that_is_done_is_not_announced_again() -> None:
+    clock = FakeClock(datetime(2024, 1, 10, 2, 30, tzinfo=UTC).timestamp())
+    table = Slots(Cron("0 * * * *"), clock, None, UTC)
+    run_while(table, clock, HOUR)
+    clock.step(-HOUR)
+    assert table.next_run() == datetime(2024, 1, 10, 4, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.promise("P33")
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_a_job_that_waits_for_its_time_notices_within_a_minute_that_the_clock_was_set(
+    clock: FakeClock, make: MakeSupervisor
+) -> None:
+    ran: list[float] = []
+
+    async def work() -> None:
+        ran.append(clock.monotonic())
+
+    async with make(Job("work", work, Cron("0 3 * * *"))) as supervisor:
+        await clock.advance(90)
+        due = supervisor.find("work").next_run
+        assert due is not None
+        clock.step(due - clock.time() + 1)
+        set_at = clock.monotonic()
+        await clock.advance(HOUR)
+    assert len(ran) == 1
+    assert ran[0] - set_at <= 60
+
+
 @pytest.mark.promise("P33")
 @pytest.mark.parametrize("step", STEPS)
 async def test_an_interval_is_the_same_whatever_the_clock_says(
