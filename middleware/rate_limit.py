@@ -57,10 +57,11 @@ class RateLimit:
 
     def decide(self, ctx: Context) -> Decision:
         limits = self._limits
-        exempt = limits.exemption(ctx.identity, owner=ctx.is_owner, admin=ctx.is_admin)
-        if exempt:
-            ctx.trace.note("rate_limit", exempt)
-            return None
+        if ctx.is_owner or ctx.message.author.is_admin or limits.exempts_some:
+            exempt = limits.exemption(ctx.identity, owner=ctx.is_owner, admin=ctx.is_admin)
+            if exempt:
+                ctx.trace.note("rate_limit", exempt)
+                return None
         if ctx.confirmed or not ctx.command.metered:
             refusal = limits.muted(ctx.identity)
         else:

@@ -175,12 +175,12 @@ def _row(layers: Sequence[Layer], first: int, inner: Handler, clock: Callable[[]
     async def run(ctx: Context) -> Reply | None:
         times = ctx.trace.times
         try:
-            for step in steps:
+            for marks, decide, step in steps:
                 now = clock()
-                for mark in step.entered:
+                for mark in marks:
                     times[mark] = now
                 try:
-                    decision = step.decide(ctx)
+                    decision = decide(ctx)
                 except BaseException as error:
                     return await _turned_away(step, inner, ctx, error)
                 if decision is None:
@@ -206,22 +206,26 @@ def _row(layers: Sequence[Layer], first: int, inner: Handler, clock: Callable[[]
 
 
 class _Step(Struct, frozen=True):
-    """A guard that decides, and which places are entered when it is asked: its own, and marks just outside it."""
+    """A guard that decides, in its place."""
 
     layer: Layer
     position: int
-    entered: tuple[int, ...]
-    decide: Callable[[Context], Decision]
 
 
-def _steps(layers: Sequence[Layer], first: int) -> tuple[tuple[_Step, ...], tuple[int, ...]]:
+_Marks: TypeAlias = tuple[int, ...]
+"""Which places are entered when a guard is asked: its own, and those of marks just outside it."""
+
+
+def _steps(
+    layers: Sequence[Layer], first: int
+) -> tuple[tuple[tuple[_Marks, Callable[[Context], Decision], _Step], ...], _Marks]:
     """The guards of a row, and the places that are entered after the last of them."""
-    steps: list[_Step] = []
+    steps = []
     entered: list[int] = []
     for position, layer in enumerate(layers, first):
         entered.append(2 * position)
         if layer.placement.acts == "before":
-            steps.append(_Step(layer, position, tuple(entered), cast(Decider, layer.middleware).decide))
+            steps.append((tuple(entered), cast(Decider, layer.middleware).decide, _Step(layer, position)))
             entered.clear()
     return tuple(steps), tuple(entered)
 

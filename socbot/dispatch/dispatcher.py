@@ -256,7 +256,7 @@ class Dispatcher:
             if not self._may_tell((identity, message.channel)):
                 return self._tell(Outcome("unknown", message))
             found, rest = self._unknown, name
-        if self.closed is not None or not self._has_room(is_owner):
+        if self.closed is not None or (self.running >= self.max_running and not self._has_room(is_owner)):
             return self._turned_away(message, found)
         return self._context(message, found, identity, is_owner, name, rest, send)
 
@@ -389,8 +389,8 @@ class Dispatcher:
             error,
             ctx.trace,
             self._now() - started,
-            tuple(ctx.progress),
-            tuple(ctx.faults),
+            tuple(ctx.progress) if ctx.progress else (),
+            tuple(ctx.faults) if ctx.faults else (),
         )
         return self._tell(outcome)
 
@@ -411,18 +411,19 @@ class Dispatcher:
         try:
             if ctx.ended:
                 raise RuntimeError("the command had ended before its handler was reached")
-            systems = self._injected.get(ctx.command)
-            self._permit(ctx)
-            arguments, flags = ([], {}) if systems is None else ctx.arguments
-            if ctx.command.concurrency is not None or ctx.command.cooldown:
+            found = ctx.command
+            if found.permission != "public" or self.maintenance is not None:
+                self._permit(ctx)
+            systems = self._injected.get(found, ())  # none for the dispatcher's own answer to what is no command
+            plain = not found.signature.parameters and (not ctx.argument_text or found not in self._injected)
+            arguments, flags = _NO_ARGUMENTS if plain else ctx.arguments
+            if found.concurrency is not None or found.cooldown:
                 self._claim(ctx)
             times[-2] = self._now()
             if ctx.action is not None:
                 result: object = await ctx.action(ctx)
-            elif systems is None:  # the dispatcher's own answer to what is no command
-                result = await ctx.command.handler(ctx)
             else:
-                result = await ctx.command.handler(ctx, *systems, *arguments, **flags)
+                result = await found.handler(ctx, *systems, *arguments, **flags)
             if ctx.expired:
                 raise self._ended_early(ctx)
             ctx.reply = reply = self._as_reply(ctx, result)
@@ -531,6 +532,8 @@ class Maintenance(Refused):
     def __init__(self, told: Reply) -> None:
         super().__init__("maintenance", told)
 
+
+_NO_ARGUMENTS: tuple[list[object], dict[str, object]] = ([], {})
 
 _DISPATCHERS_OWN: dict[type[Refused], str] = {
     NotPermitted: "permission",

@@ -170,6 +170,11 @@ class RateLimiter:
         wait = self._muted.get(identity, 0.0) - self._clock.monotonic() if self._muted else 0.0
         return Refusal("timeout", wait, self._config.burst, self._config.window) if wait > 0 else None
 
+    @property
+    def exempts_some(self) -> bool:
+        """Whether there is anybody on the list of the exempt."""
+        return bool(self._exempt)
+
     def exemption(self, identity: Identity, *, owner: bool, admin: bool) -> str:
         """Why the user is not limited; an empty text for who is."""
         if owner and self._config.exempt_owner:
