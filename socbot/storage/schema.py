@@ -148,17 +148,13 @@ Index("usage_subject", usage.c.platform, usage.c.subject)
 traces = Table(
     "traces",
     metadata,
-    _text("trace_id", key=True),
-    _moment("at"),
-    _text("platform"),
-    _text("subject"),
-    _text("guild"),
-    _text("command"),
-    _text("status"),
-    Column("steps", LargeBinary, nullable=False),  # msgpack
+    _id(),
+    _moment("at"),  # when they were written
+    _count("count"),
+    _text("ids"),  # with a space before and after each
+    Column("packed", LargeBinary, nullable=False),  # msgpack
 )
 Index("traces_at", traces.c.at)
-Index("traces_subject", traces.c.platform, traces.c.subject)
 
 # -- profiler -----------------------------------------------------------------------------------------
 

@@ -8,11 +8,11 @@ from socbot.dispatch.clock import Clock
 from socbot.dispatch.messages import Identity
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
+from socbot.systems import traces
 from socbot.systems.identities import Pseudonyms
 
 _PLACES = {
     "usage": "commands counted",
-    "traces": "traces",
     "slow_runs": "slow runs",
     "errors": "errors",
     "rate_limit_state": "rate limit state",
@@ -76,6 +76,8 @@ def _erase(connection: Connection, person: dict[str, object]) -> tuple[Erased, .
         Erased(place, connection.change(f"DELETE FROM {table} WHERE {theirs}", person))
         for table, place in _PLACES.items()
     ]
+    names = (str(person["subject"]), str(person["pseudonym"]))
+    erased.append(Erased("traces", traces.erase(connection, str(person["platform"]), names)))
     theirs += " AND kind = 'user'"
     active = connection.execute(
         f"SELECT 1 FROM blacklist WHERE {theirs} AND (expires_at IS NULL OR expires_at > :now)", person

@@ -1,6 +1,7 @@
 """Traces: the way that each of the last commands took through the chain, for as long as anybody may ask."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Container, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +19,8 @@ from socbot.systems.identities import Pseudonyms, storable
 
 _DAY = 86_400.0
 _NOTE_LIMIT = 300
+_MOST_IN_ROW = 1_000  # a row holds the traces of one flush: a row for each would cost more than all the rest
+_ID = re.compile(r"[A-Z0-9-]{1,40}", re.ASCII)
 
 
 class TraceRecord(Struct, frozen=True):
@@ -47,11 +50,18 @@ class TraceRecord(Struct, frozen=True):
 
 
 class _Packed(Struct, array_like=True):
-    """What is kept of a trace beside its columns: what it is made of, which is put into words when it is read."""
+    """What is kept of a trace: what it is made of, which is put into words when it is read."""
 
     stages: tuple[tuple[str, Kind, Mode], ...]
     generation: int
     times: list[float]
+    trace_id: str
+    at: float
+    platform: str
+    subject: str
+    guild: str
+    command: str
+    status: str
     refused_by: str | None
     reason: str
     error_id: str | None
@@ -62,11 +72,11 @@ class _Packed(Struct, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Packed).decode
+_decode = msgspec.msgpack.Decoder(list[_Packed]).decode
 
 
 class Traces:
-    """The last traces: at most ``max_traces`` and a tenth more, for ``trace_retention_days``.
+    """The last traces: at most ``max_traces`` and a fifth more, for ``trace_retention_days``.
 
     :param flush: writes what was recorded and is still in memory
     """
@@ -94,39 +104,36 @@ class Traces:
 
     def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         """Store the traces of ``outcomes``: a telemetry sink."""
-        packer = _Packer(())
-        rows: list[dict[str, object]] = []
+        packer = _Packer((), self._pseudonyms)
+        ids: list[str] = []
+        packed: list[object] = []
         for outcome in outcomes:
             trace = outcome.trace
             if trace is None:
                 continue
             if trace.stages is not packer.stages:
-                packer = _Packer(trace.stages)
-            message = outcome.message
-            rows.append(
-                {
-                    "trace_id": trace.id,
-                    "at": trace.at,
-                    "platform": message.platform,
-                    "subject": self._pseudonyms.of((message.platform, message.author.id)),
-                    "guild": storable(message.guild) if message.guild else "",
-                    "command": outcome.command or "",
-                    "status": outcome.status,
-                    "steps": packer.pack(outcome, trace),
-                }
-            )
-        if not rows:
+                packer = _Packer(trace.stages, self._pseudonyms)
+            ids.append(trace.id)
+            packed.append(packer.pack(outcome, trace, ids[-1]))
+        if not ids:
             return
-        connection.execute_many(_INSERT, rows)
-        self._since_trimmed += len(rows)
+        size, now = min(_MOST_IN_ROW, self._config.max_traces // 10), self._clock.time()
+        rows = [
+            {"at": now} | _row(ids[start : start + size], packed[start : start + size])
+            for start in range(0, len(ids), size)
+        ]
+        connection.execute_many("INSERT INTO traces (at, count, ids, packed) VALUES (:at, :count, :ids, :packed)", rows)
+        self._since_trimmed += len(ids)
         if self._since_trimmed > self._config.max_traces // 10:
             self._since_trimmed = 0
             self._trim(connection)
 
     async def find(self, key: str) -> TraceRecord | None:
         """The trace of that trace id or error id, in any case; None if there is none, or no longer."""
+        key = key.strip().upper()
+        if not _ID.fullmatch(key):
+            return None
         await self._flush()
-        key = storable(key.strip().upper(), 40)
         return await self._database.read(lambda connection: _find(connection, key))
 
     def belongs_to(self, record: TraceRecord, identity: Identity) -> bool:
@@ -141,46 +148,108 @@ class Traces:
         before = self._clock.time() - self._config.trace_retention_days * _DAY
         connection.change("DELETE FROM traces WHERE at < :before", {"before": before})
         connection.change(
-            "DELETE FROM traces WHERE at <= (SELECT at FROM traces ORDER BY at DESC LIMIT 1 OFFSET :kept)",
+            "DELETE FROM traces WHERE id <= (SELECT MAX(id) FROM"
+            " (SELECT id, SUM(count) OVER (ORDER BY id DESC) - count AS newer FROM traces) AS sums"
+            " WHERE newer >= :kept)",
             {"kept": self._config.max_traces},
         )
 
 
-_INSERT = (
-    "INSERT INTO traces (trace_id, at, platform, subject, guild, command, status, steps)"
-    " VALUES (:trace_id, :at, :platform, :subject, :guild, :command, :status, :steps)"
-    " ON CONFLICT (trace_id) DO NOTHING"
-)
+def erase(connection: Connection, platform: str, subjects: Container[str]) -> int:
+    """Delete the traces of one person, by any of the names in ``subjects``; the result is how many."""
+    erased, last = 0, 0
+    while rows := connection.execute(
+        "SELECT id, packed FROM traces WHERE id > :last ORDER BY id LIMIT 50", {"last": last}
+    ):
+        for last, packed in rows:
+            traces = _decode(packed)
+            left = [each for each in traces if each.platform != platform or each.subject not in subjects]
+            if len(left) < len(traces):
+                erased += len(traces) - len(left)
+                _rewrite(connection, last, left)
+    return erased
+
+
+def _rewrite(connection: Connection, row: int, traces: Sequence[_Packed]) -> None:
+    if not traces:
+        connection.change("DELETE FROM traces WHERE id = :id", {"id": row})
+        return
+    connection.change(
+        "UPDATE traces SET count = :count, ids = :ids, packed = :packed WHERE id = :id",
+        {"id": row} | _row([each.trace_id for each in traces], traces),
+    )
+
+
+def _row(ids: Sequence[str], packed: Sequence[object]) -> dict[str, object]:
+    return {"count": len(ids), "ids": f" {' '.join(ids)} ", "packed": _encode(packed)}
 
 
 class _Packer:
     """Packs traces of one order of the chain, which is packed once."""
 
-    def __init__(self, stages: tuple[Stage, ...]) -> None:
+    def __init__(self, stages: tuple[Stage, ...], pseudonyms: Pseudonyms) -> None:
         self.stages = stages
         self._packed = msgspec.Raw(_encode([(stage.name, stage.kind, stage.mode) for stage in stages]))
+        self._pseudonyms = pseudonyms
 
-    def pack(self, outcome: Outcome, trace: Trace) -> bytes:
+    def pack(self, outcome: Outcome, trace: Trace, trace_id: str) -> tuple[object, ...]:
+        """The fields of a ``_Packed``."""
+        message, reason = outcome.message, outcome.reason
         notes, verdicts, faults = trace.remarks
-        reason = outcome.reason
-        return _encode(
-            (
-                self._packed,
-                trace.generation,
-                trace.times,
-                outcome.refused_by,
-                storable(reason, _NOTE_LIMIT) if reason else "",
-                outcome.error_id,
-                outcome.seconds,
-                [(name, storable(describe(fact), _NOTE_LIMIT)) for name, fact in notes],
-                verdicts,
-                {position: storable(fault, _NOTE_LIMIT) for position, fault in faults.items()},
-            )
+        return (
+            self._packed,
+            trace.generation,
+            trace.times,
+            trace_id,
+            trace.at,
+            message.platform,
+            self._pseudonyms.of((message.platform, message.author.id)),
+            storable(message.guild) if message.guild else "",
+            outcome.command or "",
+            outcome.status,
+            outcome.refused_by,
+            storable(reason, _NOTE_LIMIT) if reason else "",
+            outcome.error_id,
+            outcome.seconds,
+            [(name, storable(describe(fact), _NOTE_LIMIT)) for name, fact in notes],
+            verdicts,
+            {position: storable(fault, _NOTE_LIMIT) for position, fault in faults.items()},
         )
 
 
-def _unpacked(packed: _Packed, at: float) -> Trace:
-    trace = Trace(tuple(Stage(*stage) for stage in packed.stages), packed.generation, "", 0, at)
+def _find(connection: Connection, key: str) -> TraceRecord | None:
+    """``key`` is in capitals, and has nothing in it that means something to LIKE."""
+    for (trace_id,) in connection.execute("SELECT trace_id FROM errors WHERE error_id = :key", {"key": key}):
+        key = trace_id
+    for (packed,) in connection.execute("SELECT packed FROM traces WHERE ids LIKE :key", {"key": f"% {key} %"}):
+        for each in _decode(packed):
+            if each.trace_id == key:
+                return _record(each)
+    return None
+
+
+def _record(packed: _Packed) -> TraceRecord:
+    trace = _unpacked(packed)
+    return TraceRecord(
+        packed.trace_id,
+        packed.at,
+        packed.platform,
+        packed.subject,
+        packed.guild,
+        packed.command,
+        packed.status,
+        packed.generation,
+        packed.refused_by or "",
+        packed.reason,
+        packed.error_id or "",
+        packed.seconds,
+        trace.handler_seconds if trace.handler_reached else None,
+        trace.steps,
+    )
+
+
+def _unpacked(packed: _Packed) -> Trace:
+    trace = Trace(tuple(Stage(*stage) for stage in packed.stages), packed.generation, "", 0, packed.at)
     trace.times = packed.times
     for name, note in packed.notes:
         trace.note(name, note)
@@ -189,32 +258,3 @@ def _unpacked(packed: _Packed, at: float) -> Trace:
     for position, fault in packed.faults.items():
         trace.blame(position, fault)
     return trace
-
-
-def _find(connection: Connection, key: str) -> TraceRecord | None:
-    rows = connection.execute(
-        "SELECT trace_id, at, platform, subject, guild, command, status, steps FROM traces WHERE trace_id = :key"
-        " OR trace_id IN (SELECT trace_id FROM errors WHERE error_id = :key)",
-        {"key": key},
-    )
-    if not rows:
-        return None
-    trace_id, at, platform, subject, guild, command, status, packed = rows[0]
-    rest = _decode(packed)
-    trace = _unpacked(rest, at)
-    return TraceRecord(
-        trace_id,
-        at,
-        platform,
-        subject,
-        guild,
-        command,
-        status,
-        rest.generation,
-        rest.refused_by or "",
-        rest.reason,
-        rest.error_id or "",
-        rest.seconds,
-        trace.handler_seconds if trace.handler_reached else None,
-        trace.steps,
-    )

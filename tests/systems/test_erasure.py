@@ -1,11 +1,12 @@
 from socbot.config import AnalyticsConfig, ProfilerConfig, StorageConfig
 from socbot.dispatch.messages import Identity
+from socbot.dispatch.outcomes import Outcome
 from socbot.storage.connection import Connection
 from socbot.systems.erasure import Erased
 from tests.observed import Observed, observed
 
 TABLES = (
-    "usage", "traces", "slow_runs", "errors", "rate_limit_state", "rate_limit_cooldowns", "rate_limit_violations",
+    "usage", "slow_runs", "errors", "rate_limit_state", "rate_limit_cooldowns", "rate_limit_violations",
     "rate_limit_exemptions", "blacklist", "blacklist_history", "blacklist_attempts",
 )  # fmt: skip
 
@@ -35,6 +36,11 @@ def list_them(until: float | None) -> str:
     )
 
 
+def trace_id(outcome: Outcome) -> str:
+    assert outcome.trace is not None
+    return outcome.trace.id
+
+
 async def left_of(world: Observed, subject: str = "7") -> dict[str, int]:
     counts = {table: await world.rows(f"SELECT COUNT(*) FROM {table} WHERE subject = '{subject}'") for table in TABLES}
     return {table: rows[0][0] for table, rows in counts.items() if rows[0][0]}
@@ -42,14 +48,15 @@ async def left_of(world: Observed, subject: str = "7") -> dict[str, int]:
 
 async def test_everything_of_a_person_is_erased_and_named(either_storage: StorageConfig) -> None:
     async with observed(either_storage, profiler=ProfilerConfig(slow=0.01)) as world:
-        await world.say("!ping", "7")
-        await world.say("!ping", "8")
+        theirs, others = [trace_id(await world.say("!ping", user)) for user in "78"]
         await world.database.write(remember)
         erased = await world.erasure.forget(("local", "7"))
         assert len(erased) == 10
         assert not any(each.kept for each in erased)
         assert await left_of(world) == {"blacklist_attempts": 1}  # of the guild 7
-        assert await left_of(world, "8") == {"usage": 1, "traces": 1, "slow_runs": 1}
+        assert await left_of(world, "8") == {"usage": 1, "slow_runs": 1}
+        assert await world.traces.find(theirs) is None
+        assert await world.traces.find(others) is not None
 
 
 async def test_an_active_blacklist_entry_is_kept_and_said_to_be(either_storage: StorageConfig) -> None:
@@ -76,6 +83,7 @@ async def test_what_was_kept_under_a_pseudonym_is_erased_too(storage: StorageCon
         await world.say("!ping", "7")
         assert await world.erasure.forget(("local", "7")) == (Erased("commands counted", 2), Erased("traces", 2))
         assert await world.rows("SELECT * FROM usage") == []
+        assert await world.rows("SELECT * FROM traces") == []
 
 
 async def test_a_stranger_leaves_nothing_to_erase(storage: StorageConfig) -> None:

@@ -53,11 +53,21 @@ async def test_a_trace_is_found_by_the_id_of_its_error(either_storage: StorageCo
         assert (await found(world, "e-1")).trace_id == trace
 
 
-@pytest.mark.parametrize("key", ["", "T-NONE", "E-NONE", "' OR 1=1 --", "\0", "\ud800", "x" * 100_000])
+@pytest.mark.parametrize(
+    "key", ["", "T-NONE", "E-NONE", "' OR 1=1 --", "%", "T-%", "_-____1", "\0", "\ud800", "x" * 100_000]
+)
 async def test_what_is_no_id_finds_nothing(either_storage: StorageConfig, key: str) -> None:
     async with observed(either_storage) as world:
         await world.say("!ping")
         assert await world.traces.find(key) is None
+
+
+async def test_among_many_each_is_found_by_its_own_id(either_storage: StorageConfig) -> None:
+    async with observed(either_storage) as world:
+        ids = [trace_id(await world.say(f"!take {number}", str(number))) for number in range(40)]
+        for number in range(0, 40, 3):
+            record = await found(world, ids[number])
+            assert (record.trace_id, record.subject) == (ids[number], str(number))
 
 
 async def test_traces_are_bounded_by_number_and_by_age(storage: StorageConfig) -> None:
@@ -67,7 +77,7 @@ async def test_traces_are_bounded_by_number_and_by_age(storage: StorageConfig) -
             last = trace_id(await world.say("!ping"))
             if world.telemetry.waiting >= 7:
                 await world.telemetry.flush()
-                ((count,),) = await world.rows("SELECT COUNT(*) FROM traces")
+                ((count,),) = await world.rows("SELECT SUM(count) FROM traces")
                 assert count <= 120
         assert await world.traces.find(first) is None
         assert (await found(world, last)).trace_id == last

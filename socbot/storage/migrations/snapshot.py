@@ -197,20 +197,15 @@ CREATE TABLE slow_runs (
 CREATE INDEX slow_runs_at ON slow_runs (at);
 
 CREATE TABLE traces (
-	trace_id TEXT NOT NULL,
+	id INTEGER NOT NULL,
 	at DOUBLE NOT NULL,
-	platform TEXT NOT NULL,
-	subject TEXT NOT NULL,
-	guild TEXT NOT NULL,
-	command TEXT NOT NULL,
-	status TEXT NOT NULL,
-	steps BLOB NOT NULL,
-	PRIMARY KEY (trace_id)
+	count BIGINT DEFAULT '0' NOT NULL,
+	ids TEXT NOT NULL,
+	packed BLOB NOT NULL,
+	PRIMARY KEY (id)
 );
 
 CREATE INDEX traces_at ON traces (at);
-
-CREATE INDEX traces_subject ON traces (platform, subject);
 
 CREATE TABLE usage (
 	hour BIGINT NOT NULL,

@@ -194,18 +194,14 @@ def upgrade() -> None:
     op.create_index("slow_runs_at", "slow_runs", ["at"], unique=False)
     op.create_table(
         "traces",
-        sa.Column("trace_id", sa.Text(), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
-        sa.Column("platform", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("guild", sa.Text(), nullable=False),
-        sa.Column("command", sa.Text(), nullable=False),
-        sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("steps", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("trace_id"),
+        sa.Column("count", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("ids", sa.Text(), nullable=False),
+        sa.Column("packed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("traces_at", "traces", ["at"], unique=False)
-    op.create_index("traces_subject", "traces", ["platform", "subject"], unique=False)
     op.create_table(
         "usage",
         sa.Column("hour", sa.BigInteger(), nullable=False),
