@@ -1,0 +1,63 @@
+"""Jobs on the real store, on each database."""
+
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from random import Random
+
+import anyio.lowlevel
+import pytest
+
+from socbot.config import JobsConfig, StorageConfig
+from socbot.dispatch.clock import SystemClock
+from socbot.jobs.job import Job
+from socbot.jobs.schedules import Cron, Every
+from socbot.jobs.supervisor import Supervisor
+from socbot.storage.database import Database
+from tests.postgresql import Server, running_server
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageConfig:
+    if request.param == "sqlite":
+        return StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db")
+    server: Server = request.getfixturevalue("server")
+    return StorageConfig(url=server.new_database())
+
+
+async def fail() -> None:
+    raise RuntimeError("50% of :nothing")
+
+
+def supervised(database: Database) -> Supervisor:
+    supervisor = Supervisor(database, SystemClock(), Random(1), JobsConfig(keep_runs=4), UTC)
+    supervisor.add(Job("work", anyio.lowlevel.checkpoint, Every(3600)), Job("nightly", fail, Cron("0 3 * * *")))
+    return supervisor
+
+
+async def test_what_was_done_and_decided_is_there_after_a_restart(storage: StorageConfig) -> None:
+    async with Database.open(storage, SystemClock()) as database, supervised(database) as supervisor:
+        for _ in range(8):
+            await supervisor.run_now("nightly")
+        await supervisor.stop("work")
+        await supervisor.reschedule("nightly", Every(86_400))
+    async with Database.open(storage, SystemClock()) as database:
+        supervisor = supervised(database)
+        await supervisor.load()
+        assert supervisor.find("work").state == "stopped"
+        status = supervisor.find("nightly")
+        assert (str(status.schedule), status.runs, status.failures) == ("every 1d", 8, 8)
+        assert status.last_error == "RuntimeError: 50% of :nothing"
+        assert [run.outcome for run in await supervisor.history("nightly", 100)] == ["failed"] * 4
+        assert "nightly" in {each.job for each in await supervisor.slowest()}
