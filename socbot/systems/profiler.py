@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import compress
+from operator import sub
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -265,13 +267,22 @@ class _Course:
 
     def parts(self, traces: Sequence[list[float]]) -> Iterator[tuple[str, list[float]]]:
         """The times of each part in the traces in which it was reached, without the parts that it wraps."""
-        spans = [[m[left] - m[left - 1] if m[left] else 0.0 for m in traces] for left in range(1, len(traces[0]), 2)]
-        reached = [m[self._inside] for m in traces]
-        yield COMMAND, [span for span, entered in zip(spans[self._inside // 2], reached, strict=True) if entered]
+        marks = list(zip(*traces, strict=True))
+        spans = [_spans(entered, left) for entered, left in zip(marks[::2], marks[1::2], strict=True)]
+        yield COMMAND, _reached(spans[self._inside // 2], marks[self._inside])
         spans.append([0.0] * len(traces))
         for position, part in enumerate(self._parts):
-            both = zip(spans[position], spans[position + 1], traces, strict=True)
-            yield part, [outer - inner for outer, inner, m in both if m[2 * position]]
+            yield part, _reached(list(map(sub, spans[position], spans[position + 1])), marks[2 * position])
+
+
+def _spans(entered: Sequence[float], left: Sequence[float]) -> list[float]:
+    if all(left):
+        return list(map(sub, left, entered))
+    return [end - start if end else 0.0 for start, end in zip(entered, left, strict=True)]
+
+
+def _reached(seconds: list[float], entered: Sequence[float]) -> list[float]:
+    return seconds if all(entered) else list(compress(seconds, entered))
 
 
 Run: TypeAlias = tuple[_Course, int, str, str]
