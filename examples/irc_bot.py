@@ -54,7 +54,8 @@ def read(line: TaggedMessage, nickname: str, network: str) -> Message:
 
 def written(reply: Reply, zone: tzinfo = UTC) -> Iterator[str]:
     """The lines that show ``reply``: none too long, none empty, nothing in them that IRC or a terminal would obey."""
-    parts = (printable(part, "") for part in reply.plain(zone).split("\n"))
+    text = reply.plain(zone).replace("\u2060", "")  # what keeps an @ from being a mention elsewhere
+    parts = (printable(part, "") for part in text.split("\n"))
     lines = [line for part in parts for line in Reply(part).chunks(LINE, unit="bytes") if line.strip()]
     yield from lines[:MOST_LINES]
     if len(lines) > MOST_LINES:
@@ -126,7 +127,7 @@ class IrcClient(pydle.Client):  # type: ignore[misc]  # pydle ships no types
 
     async def _pace(self) -> None:
         if len(self._sent) >= BURST:
-            await anyio.sleep(self._sent.pop(0) + BURST * PACE - anyio.current_time())
+            await anyio.sleep(max(0.0, self._sent.pop(0) + BURST * PACE - anyio.current_time()))
         self._sent.append(anyio.current_time())
 
 

@@ -1,26 +1,16 @@
 """What the IRC host makes of a line, and of a reply."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydle.features.ircv3.tags import TaggedMessage
 
-from socbot import Field, Message, Reply
-
-_SPEC = importlib.util.spec_from_file_location("irc_bot", Path(__file__).parents[2] / "examples" / "irc_bot.py")
-assert _SPEC is not None
-assert _SPEC.loader is not None
-irc_bot = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(irc_bot)
+from examples import irc_bot
+from socbot import Field, Message, Reply, escape
 
 
 def heard(line: str) -> Message:
-    message = irc_bot.read(TaggedMessage.parse(line.encode() + b"\r\n"), "SocBot", "testnet")
-    assert isinstance(message, Message)
-    return message
+    return irc_bot.read(TaggedMessage.parse(line.encode() + b"\r\n"), "SocBot", "testnet")
 
 
 def test_an_account_is_an_identity_and_a_nickname_is_not() -> None:
@@ -46,16 +36,22 @@ def test_an_action_is_no_command() -> None:
     assert not heard(":bob!~u@h PRIVMSG #ops :\x01ACTION !ping\x01").text.startswith("!")
 
 
+def test_an_at_sign_is_shown_as_it_is() -> None:
+    assert list(irc_bot.written(Reply(escape("mail @bob")))) == ["mail @bob"]
+
+
 @given(st.text(max_size=3000), st.lists(st.text(max_size=600), max_size=40))
 def test_no_line_is_too_long_or_more_than_one(text: str, items: list[str]) -> None:
     lines = list(irc_bot.written(Reply(text, fields=(Field("name", text),), items=tuple(items))))
     assert len(lines) <= irc_bot.MOST_LINES + 1
     for line in lines:
         assert line.strip()
-        assert len(line.encode()) <= irc_bot.LINE
+        assert len(line.encode()) <= 400
         assert not set(line) & set("\r\n\0\x01\x1b\u2028")
 
 
 def test_all_of_a_long_reply_is_written() -> None:
     words = [f"wörd{number}" for number in range(300)]
-    assert " ".join(irc_bot.written(Reply(" ".join(words)))).split() == words
+    lines = list(irc_bot.written(Reply(" ".join(words))))
+    assert " ".join(lines).split() == words
+    assert max(len(line.encode()) for line in lines) <= 400
