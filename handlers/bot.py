@@ -15,7 +15,7 @@ from socbot.handlers.settings import origin
 from socbot.redaction import redact
 from socbot.systems.lifecycle import EXIT_OK, EXIT_RESTART, Lifecycle
 from socbot.systems.settings import Settings, shown
-from socbot.systems.vitals import Vitals
+from socbot.systems.vitals import Reading, Vitals
 from socbot.version import VERSION
 
 
@@ -106,13 +106,19 @@ async def bot_stats(ctx: Context, dispatcher: Dispatcher, lifecycle: Lifecycle, 
         Field("running now", f"{dispatcher.running} of {dispatcher.max_running}"),
         Field("memory", f"{now.memory / 1e6:.0f} MB"),
         Field("CPU", f"{now.cpu:.0f} % of one core"),
-        Field("event loop lag", f"{now.loop_lag * 1000:.1f} ms" if now.loop_lag is not None else "not measured"),
+        Field("event loop", _loop(now)),
         Field("telemetry", f"{now.telemetry_waiting} waiting, {now.telemetry_dropped} dropped"),
         Field("guilds and users", now.communities),
         Field("store", now.store),
         Field("versions", f"socbot {VERSION}, Python {platform.python_version()}, {sys.platform}"),
     ]
     return Reply(title="Bot statistics", fields=tuple(fields))
+
+
+def _loop(now: Reading) -> str:
+    if now.loop_lag is None:
+        return "not measured"
+    return f"{now.loop_lag * 1000:.1f} ms late when last seen, {now.stalls} stalls"
 
 
 @command("config", permission="owner", group="bot", private=True)

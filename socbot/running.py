@@ -41,15 +41,16 @@ async def run(loaded: Loaded) -> int:
 
 
 async def _serve(bot: Bot, loaded: Loaded) -> int:
-    watchdog = Watchdog(on_stall=bot.stalled)
+    watchdog = Watchdog()
     draining = anyio.CancelScope()
     async with bot, watchdog, anyio.create_task_group() as tasks:
         console = Console(bot.zone)
         bot.on_notice(console.show)
         bot.vitals.loop_lag = watchdog.lag
-        await tasks.start(_obey_signals, bot, console, draining)
+        bot.vitals.stalls = lambda: watchdog.stalls
+        await tasks.start(_obey_signals, bot, console, watchdog, draining)
         if loaded.path is not None and loaded.config.bot.watch_config:
-            tasks.start_soon(_watch, bot, console, str(loaded.path))
+            tasks.start_soon(_watch, bot, console, watchdog, str(loaded.path))
         await _greet(bot, console)
         tasks.start_soon(_talk, bot, console)
         await bot.lifecycle.stopping.wait()
@@ -77,13 +78,14 @@ async def _talk(bot: Bot, console: Console) -> None:
     async def dispatch(message: Message) -> Outcome:
         return await bot.dispatch(message, send=console.show)
 
-    await converse(console, dispatch, bot.config.bot.prefix)
+    await converse(console, dispatch, bot.config.bot.prefix, bot.lifecycle.stopping.is_set)
     bot.lifecycle.stop()
 
 
 async def _obey_signals(
     bot: Bot,
     console: Console,
+    watchdog: Watchdog,
     draining: anyio.CancelScope,
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
@@ -94,7 +96,7 @@ async def _obey_signals(
         task_status.started()
         async for number in signals:
             if hasattr(signal, "SIGHUP") and number == signal.SIGHUP:
-                await console.show(await _reload(bot))
+                await console.show(await _reload(bot, watchdog))
             elif bot.lifecycle.stopping.is_set():
                 draining.cancel()
                 await bot.drain(0.0)
@@ -102,15 +104,18 @@ async def _obey_signals(
                 bot.lifecycle.stop()
 
 
-async def _reload(bot: Bot) -> Reply:
+async def _reload(bot: Bot, watchdog: Watchdog) -> Reply:
+    watchdog.reloading()
     try:
         changes = await bot.reload()
     except ConfigError as error:
         return Reply.error(f"Nothing was changed. {error}")
+    finally:
+        watchdog.reloaded()
     return Reply(f"Reloaded, generation {bot.pipeline.generation}.", items=changes, tone="ok")
 
 
-async def _watch(bot: Bot, console: Console, path: str) -> None:
+async def _watch(bot: Bot, console: Console, watchdog: Watchdog, path: str) -> None:
     """Reload when the file's time of change moves on and the file then stays as it is."""
     seen = _stamp(path)
     while True:
@@ -120,7 +125,7 @@ async def _watch(bot: Bot, console: Console, path: str) -> None:
             await anyio.sleep(0.2)  # an editor may still be writing
             if _stamp(path) == stamp:
                 seen = stamp
-                await console.show(await _reload(bot))
+                await console.show(await _reload(bot, watchdog))
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

@@ -13,12 +13,14 @@ class Reading(Struct, frozen=True):
     :param memory: resident bytes
     :param cpu: percent of one core, since the reading before
     :param loop_lag: seconds that the event loop was last late; None where nothing measures it
+    :param stalls: how often it stood still for a quarter of a second or longer
     :param communities: guilds and users, in words
     """
 
     memory: int
     cpu: float
     loop_lag: float | None
+    stalls: int
     telemetry_waiting: int
     telemetry_dropped: int
     communities: str
@@ -33,6 +35,7 @@ class Vitals:
         self._process: object = None
         self._latencies: dict[str, Callable[[], float | None]] = {}
         self.loop_lag: Callable[[], float | None] = lambda: None
+        self.stalls: Callable[[], int] = lambda: 0
         self.telemetry: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self.communities: Callable[[], str] = lambda: "not known on this transport"
         self.store: Callable[[], str] = lambda: "none"
@@ -61,6 +64,7 @@ class Vitals:
             process.memory_info().rss,
             process.cpu_percent(),
             self.loop_lag(),
+            self.stalls(),
             waiting,
             dropped,
             self.communities(),

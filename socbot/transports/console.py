@@ -3,6 +3,9 @@
 Each line is a message of the owner. Lines that begin with a slash are the console's own: they change who speaks.
 """
 
+import codecs
+import os
+import stat
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -128,23 +131,33 @@ def chart_text(chart: Chart) -> str:
 
 
 async def lines_of(stream: TextIO) -> AsyncIterator[str]:
-    """The lines of ``stream``, read on a thread that does not outlive the wait for the next one."""
+    """The lines of ``stream``, as they come; no thread is left reading when the wait for the next one is cancelled."""
+    if os.name == "nt" or stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        # What cannot be waited for is read on a thread; a regular file keeps nobody waiting.
+        while line := await anyio.to_thread.run_sync(stream.readline, abandon_on_cancel=True):
+            yield line.rstrip("\r\n")
+        return
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    rest = ""
     while True:
-        line = await anyio.to_thread.run_sync(stream.readline, abandon_on_cancel=True)
-        if not line:
+        await anyio.wait_readable(stream.fileno())
+        read = os.read(stream.fileno(), 65_536)
+        *lines, rest = (rest + decoder.decode(read, final=not read)).split("\n")
+        for line in lines:
+            yield line.rstrip("\r")
+        if not read:
+            if rest:
+                yield rest
             return
-        yield line.rstrip("\r\n")
 
 
 async def converse(
-    console: Console,
-    run: Run,
-    prefix: str,
-    stream: TextIO | None = None,
+    console: Console, run: Run, prefix: str, ended: Callable[[], bool], stream: TextIO | None = None
 ) -> None:
     """Take lines until there are no more, each a message, each answered before the next is read.
 
     :param run: ``bot.dispatch``, with ``send`` bound to the console
+    :param ended: whether the bot has been told to end, so that what follows is not for it
     """
     stream = stream or sys.stdin
     speaker, question = Speaker(), None
@@ -159,6 +172,8 @@ async def converse(
             console.write(speaker.obey(line.strip()))
         else:
             question = await _say(console, run, speaker, line, question)
+        if ended():
+            return
         _prompt(speaker, interactive, question)
 
 
