@@ -16,7 +16,7 @@ Place: TypeAlias = tuple[bytearray, int]
 
 FRESH: State = (0.0, 0.0, 0.0, 0)
 
-_ROWS = 65_536
+_ROWS = 32_768
 _CHECK_EVERY = 8  # users added to a row between two looks for those whose state has passed
 
 _state, _record = struct.Struct("<dddH"), struct.Struct("<qdddH")
