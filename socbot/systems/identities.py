@@ -1,7 +1,8 @@
 """How people are written down: as they are, or under a pseudonym that only this store can make."""
 
-import json
 import os
+
+import msgspec
 
 from socbot.dispatch.clock import Clock
 from socbot.dispatch.messages import Identity
@@ -72,7 +73,11 @@ class Pseudonyms:
         connection.change(
             "INSERT INTO settings (key, value, set_by, set_at) VALUES (:key, :value, 'socbot', :now)"
             " ON CONFLICT (key) DO NOTHING",
-            {"key": KEY_SETTING, "value": json.dumps(os.urandom(32).hex()), "now": self._clock.time()},
+            {
+                "key": KEY_SETTING,
+                "value": msgspec.json.encode(os.urandom(32).hex()).decode(),
+                "now": self._clock.time(),
+            },
         )
         made = _stored_key(connection)
         assert made is not None
@@ -81,4 +86,4 @@ class Pseudonyms:
 
 def _stored_key(connection: Connection) -> str | None:
     rows = connection.execute("SELECT value FROM settings WHERE key = :key", {"key": KEY_SETTING})
-    return str(json.loads(rows[0][0])) if rows else None
+    return str(msgspec.json.decode(rows[0][0])) if rows else None
