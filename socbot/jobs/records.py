@@ -68,12 +68,14 @@ class Records:
 
     async def ran(self, run: Run, record: Record) -> None:
         """Keep ``run``, and the counters of ``record``; what else ``record`` says is not written."""
-        self._unwritten.append(run)
-        runs = tuple(self._unwritten)
+        runs = (*self._unwritten, run)
+        self._unwritten.clear()  # another job's run may end meanwhile, and is not to write these too
         counters = {name: value for name, value in _values(record).items() if name not in ("stopped", "schedule")}
-        await self._store.write(lambda connection: self._write(connection, runs, counters))
-        for written in runs:
-            self._unwritten.remove(written)
+        try:
+            await self._store.write(lambda connection: self._write(connection, runs, counters))
+        except BaseException:
+            self._unwritten.extendleft(reversed(runs))
+            raise
 
     def _write(self, connection: Connection, runs: Sequence[Run], counters: Values) -> None:
         connection.execute_many(
