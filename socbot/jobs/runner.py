@@ -6,6 +6,7 @@ from datetime import tzinfo
 from random import Random
 
 import anyio
+from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
@@ -241,9 +242,10 @@ class Runner:
 
     # -- the loop -------------------------------------------------------------------------------------
 
-    async def supervise(self) -> None:
+    async def supervise(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run the job until ``end``. Shielded: jobs end in their order, not all at once."""
         self.active = True
+        task_status.started()
         try:
             with anyio.CancelScope(shield=True):
                 while not self._closing:

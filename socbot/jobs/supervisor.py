@@ -10,7 +10,6 @@ from typing import Self, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
-from anyio.lowlevel import cancel_shielded_checkpoint
 
 from socbot.config import JobsConfig
 from socbot.dispatch.arguments import Duration
@@ -146,9 +145,9 @@ class Supervisor:
         await self._settle()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        for runner in self._runners.values():
-            self._tasks.start_soon(runner.supervise, name=f"job {runner.job.name}")
-        await cancel_shielded_checkpoint()  # so that those that run all the time run from the beginning
+        with anyio.CancelScope(shield=True):  # cancelled here, the group would stay open
+            for runner in self._runners.values():
+                await self._tasks.start(runner.supervise, name=f"job {runner.job.name}")
         return self
 
     async def __aexit__(
