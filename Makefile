@@ -21,7 +21,7 @@ check: $(VENV)/dev
 slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow
 
-bench: $(VENV)/dev
+bench: $(VENV)/bench
 	$(BIN)/python -m bench
 
 $(VENV)/created:
@@ -38,6 +38,11 @@ $(VENV)/run: $(VENV)/created requirements/run.txt pyproject.toml
 $(VENV)/dev: $(VENV)/run requirements/dev.txt
 	@echo "Installing what the tests need into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/bench: $(VENV)/run requirements/bench.txt
+	@echo "Installing what socbot is compared with into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
 clean:

@@ -1,0 +1,53 @@
+"""``python -m bench [speed] [growth] [start] [stalls] [--quick]``: all of them, unless some are named."""
+
+import argparse
+
+import anyio
+
+PARTS = ("speed", "growth", "start", "stalls")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="What socbot costs, as ratios within one run.")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure; everything unless named")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it works")
+    arguments = parser.parse_args()
+    for part in arguments.parts or PARTS:
+        print(f"## {part}\n\n{_MEASURED[part](3 if arguments.quick else 11)}\n", flush=True)
+
+
+def _speed(rounds: int) -> str:
+    from bench.speed import compare, report
+
+    return report(anyio.run(compare, rounds, 2_000))
+
+
+def _growth(rounds: int) -> str:
+    from bench.growth import compare, limiter_mebibytes
+
+    lines = [
+        f"{what}: {ratio:.2f} times the cost of a command" for what, ratio in anyio.run(compare, rounds, 2_000).items()
+    ]
+    return "\n".join([*lines, f"the limiter with 1,000,000 users: {limiter_mebibytes():.1f} MiB"])
+
+
+def _start(rounds: int) -> str:
+    from bench.starting import compare
+
+    found = compare(rounds)
+    return "\n".join(
+        f"{what}: {seconds * 1e3:.0f} ms, {ratio:.1f} times a bare interpreter"
+        for what, (seconds, ratio) in found.items()
+    )
+
+
+def _stalls(rounds: int) -> str:
+    from bench.stalls import measure
+
+    found = anyio.run(measure, 5_000, float(rounds))
+    return f"{found.commands:,} commands: P99.9 {found.p999 * 1e3:.2f} ms, worst {found.worst * 1e3:.2f} ms"
+
+
+_MEASURED = {"speed": _speed, "growth": _growth, "start": _start, "stalls": _stalls}
+
+main()
