@@ -187,7 +187,7 @@ def _row(layers: Sequence[Layer], first: int, inner: Handler, clock: Callable[[]
                     continue
                 if is_outermost and isinstance(decision, Refused):
                     # Nobody stands outside who would have to see it raised, which costs more than all the rest.
-                    return _refusing(step.layer, step.position, ctx, decision).reply()
+                    return _told(_refusing(step.layer, step.position, ctx, decision))
                 return await _turned_away(step, inner, ctx, decision)
             now = clock()
             for mark in entered:
@@ -203,6 +203,13 @@ def _row(layers: Sequence[Layer], first: int, inner: Handler, clock: Callable[[]
                 times[mark] = now
 
     return run
+
+
+def _told(refusal: Refused) -> Reply | None:
+    try:
+        return refusal.reply()
+    except Exception:  # somebody else's subclass: it stays a refusal, and the dispatcher finds the words
+        raise refusal from None
 
 
 class _Step(Struct, frozen=True):
