@@ -82,9 +82,7 @@ async def compare(rounds: int, count: int) -> dict[tuple[str, str], list[Cost]]:
         async with AsyncExitStack() as stack:
             found: list[Contender] = []
             for name, opener in openers().items():
-                folder = Path(scratch, name)
-                folder.mkdir()
-                found += await stack.enter_async_context(opener(folder))
+                found += await stack.enter_async_context(opener(Path(scratch, name)))
             costs: dict[tuple[str, str], list[Cost]] = {}
             for contender in found:
                 await measure(contender, SLICE)  # warm

@@ -1,5 +1,6 @@
 """How long the event loop stalls while commands come in and the telemetry is stored."""
 
+import gc
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -32,6 +33,8 @@ async def measure(rate: int, seconds: float) -> Stalls:
         async with Bot.from_config(config, commands=[ping_command(counter)]) as bot, anyio.create_task_group() as tasks:
             tasks.start_soon(_sample, late)
             prepared = [structs.replace(each, text="!bench_ping") for each in messages(int(rate * seconds), "full")]
+            gc.collect()
+            gc.freeze()  # as `socbot run` does once it has started
             began = perf_counter()
             for number, message in enumerate(prepared):
                 await bot.dispatch(message)

@@ -1,5 +1,6 @@
 """``socbot run``: a bot with its transport, its signals and its log, until it is asked to end."""
 
+import gc
 import os
 import signal
 import sys
@@ -51,6 +52,9 @@ async def _serve(bot: Bot, loaded: Loaded) -> int:
         await tasks.start(_obey_signals, bot, console, watchdog, draining)
         if loaded.path is not None and loaded.config.bot.watch_config:
             tasks.start_soon(_watch, bot, console, watchdog, str(loaded.path))
+        # What the start made stays: without this the collector looks at all of it again and again, and the loop waits.
+        gc.collect()
+        gc.freeze()
         await _greet(bot, console)
         tasks.start_soon(_talk, bot, console)
         await bot.lifecycle.stopping.wait()
