@@ -1,0 +1,156 @@
+"""The whole bot through its life: killed, drained, cancelled in the middle of a command."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import anyio
+import anyio.lowlevel
+import msgspec
+import pytest
+
+from socbot.bot import Bot
+from socbot.config import BotConfig
+from socbot.dispatch.commands import command
+from socbot.dispatch.context import Context
+from socbot.dispatch.outcomes import Outcome
+from socbot.testing import owner_said, said
+from tests.conftest import MakeBot
+from tests.test_tour import fail, names_in
+from tests.tour import TOUR, message
+
+
+def kill_a_bot(folder: Path, random: Random, round_: int) -> list[str]:
+    """Have a bot list users, one after the other, and kill it somewhere in between; the ids it answered for."""
+    answered = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "socbot", "run"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        ids = [f"{round_}{number:03}" for number in range(200)]
+        process.stdin.write("".join(f"!blacklist_add user {each} spam\n" for each in ids))
+        process.stdin.flush()
+        last = random.randrange(1, 150)
+        for line in process.stdout:
+            if line.startswith("Id: "):
+                answered.append(line.split()[1])
+                if len(answered) == last:
+                    process.send_signal(signal.SIGKILL)
+        process.stdin.close()
+    return answered
+
+
+@pytest.mark.promise("P02")
+@pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.slow)])
+async def test_what_was_answered_survives_kill_9(rounds: int, make_bot: MakeBot, tmp_path: Path) -> None:
+    random = Random(rounds)
+    answered: list[str] = []
+    for number in range(1, rounds + 1):
+        answered += await anyio.to_thread.run_sync(kill_a_bot, tmp_path, random, number)
+    assert len(answered) > rounds
+    async with make_bot() as bot:
+        listed = {entry.id for entry in await bot.blacklist.entries("user")}
+        assert set(answered) <= listed
+        for user in random.sample(answered, 3):
+            assert (await bot.dispatch(said("!ping", user, platform="console"))).refused_by == "blacklist"
+
+
+@command("take", permission="public", timeout=100.0)
+async def take(ctx: Context, seconds: float) -> str:
+    """Takes its time."""
+    await anyio.sleep(seconds)
+    return f"took {seconds:g}"
+
+
+@pytest.mark.promise("P49")
+async def test_what_fits_into_the_drain_ends_and_the_rest_is_told(make_bot: MakeBot) -> None:
+    outcomes: list[Outcome] = []
+
+    async def done(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+
+    lengths = [0.1, 0.2, 0.3, 0.4, 0.5] * 2 + [30.0, 60.0] * 5
+    with anyio.fail_after(8):
+        async with make_bot(bot=BotConfig(shutdown_timeout=1.5), commands=[take]) as bot:
+            for user, seconds in enumerate(lengths):
+                assert bot.submit(said(f"!take {seconds}", str(user)), done) is None
+    assert len(outcomes) == len(lengths)
+    ended = {outcome.message.text: (outcome.status, str(outcome.reply)) for outcome in outcomes}
+    assert ended["!take 0.5"] == ("ok", "took 0.5")
+    assert ended["!take 60.0"] == ("refused", "The bot is shutting down.")
+    async with make_bot() as bot:  # and it is all in the books
+        assert (await bot.analytics.usage()).tally.commands == len(lengths)
+
+
+@pytest.mark.promise("P27")
+async def test_cancelling_any_command_anywhere_leaves_nothing_behind(make_bot: MakeBot) -> None:
+    async with make_bot(commands=[fail]) as bot:
+        names = await names_in(bot)
+        for call in TOUR:
+            if call.text.split()[0] in ("!shutdown", "!restart", "!reload"):
+                continue
+            for turns in range(1, 40):
+                if await ends_within(bot, turns, message(call, names).text):
+                    break
+        assert bot.dispatcher.running == 0
+        assert (await bot.dispatch(owner_said("!ping"))).status == "ok"
+        added = await bot.dispatch(owner_said("!blacklist_add user 1234 after all that"))
+        assert added.status == "ok"
+        assert (await bot.dispatch(said("!ping", "1234"))).refused_by == "blacklist"
+
+
+async def ends_within(bot: Bot, turns: int, text: str) -> bool:
+    """Run a command and cancel it after so many turns of the loop; whether it had ended by then."""
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bot.dispatch, owner_said(text))
+            for _ in range(turns):
+                await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()
+            ended = bot.dispatcher.running == 0
+            scope.cancel()
+    return ended
+
+
+async def test_a_bot_is_used_once_and_its_users_errors_pass_through(make_bot: MakeBot) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with make_bot() as bot:
+            raise ZeroDivisionError
+    with pytest.raises(RuntimeError, match="make a new one"):
+        await bot.__aenter__()
+
+
+async def test_maintenance_keeps_everybody_else_out_over_a_restart(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        await bot.dispatch(owner_said("!maintenance on moving house"))
+    async with make_bot() as bot:
+        kept_out = await bot.dispatch(said("!ping"))
+        assert kept_out.refused_by == "maintenance"
+        assert str(kept_out.reply) == "moving house"
+        assert (await bot.dispatch(owner_said("!ping"))).status == "ok"
+        await bot.dispatch(owner_said("!maintenance off"))
+        assert (await bot.dispatch(said("!ping", "43"))).status == "ok"
+
+
+async def test_the_owner_under_a_flood_still_gets_through(make_bot: MakeBot) -> None:
+    settings = msgspec.structs.replace(BotConfig(), max_running=5)
+    async with make_bot(bot=settings, commands=[take]) as bot:
+        outcomes: list[Outcome] = []
+
+        async def done(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+
+        turned_away = [bot.submit(said("!take 0.3", str(user)), done) for user in range(50)]
+        refused = [outcome for outcome in turned_away if outcome is not None]
+        assert len(refused) == 45
+        assert {outcome.refused_by for outcome in refused} == {"admission"}
+        assert sum(outcome.reply is not None for outcome in refused) == 1  # a flood is not answered with a flood
+        assert (await bot.dispatch(owner_said("!ping"))).status == "ok"
+    assert len(outcomes) == 5
