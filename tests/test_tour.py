@@ -27,7 +27,7 @@ help ping uptime about why blacklist_check rate_limit_status tasks task_info
 ALIASES = {"helpme": "help", "stats": "bot_stats", "stop": "shutdown", "halt": "shutdown", "reboot": "restart"}
 PRIVATE = """
 blacklist_export export_analytics performance_export error_dashboard recent_errors error_details error_search
-config
+config reset_analytics
 """.split()  # noqa: SIM905 (a list that is read, not code)
 
 
