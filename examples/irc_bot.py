@@ -32,8 +32,8 @@ _log = logging.getLogger("irc_bot")
 def read(line: TaggedMessage, nickname: str, network: str) -> Message:
     """What a PRIVMSG says.
 
-    Without an account the author's id is ``~nick``, which is no account's: whoever takes a nickname gets nothing that
-    belongs to the account of that name, and nothing that they do is put down to it.
+    Without an account the author is known by a nickname, which changes hands; socbot writes such an id ``~nick`` and
+    never takes it for the account of that name.
 
     :param nickname: the bot's own
     """
@@ -43,7 +43,7 @@ def read(line: TaggedMessage, nickname: str, network: str) -> Message:
     private = normalize(target) == normalize(nickname)
     return Message(
         _FORMATTING.sub("", text).strip(),
-        User(account.lower() if identified else "~" + normalize(nick), nick),
+        User(account.lower() if identified else normalize(nick), nick),
         "irc",
         channel=nick if private else normalize(target),
         guild=None if private else network,
@@ -54,7 +54,7 @@ def read(line: TaggedMessage, nickname: str, network: str) -> Message:
 
 def written(reply: Reply, zone: tzinfo = UTC) -> Iterator[str]:
     """The lines that show ``reply``: none too long, none empty, nothing in them that IRC or a terminal would obey."""
-    text = reply.plain(zone).replace("\u2060", "")  # what keeps an @ from being a mention elsewhere
+    text = reply.plain(zone)
     parts = (printable(part, "") for part in text.split("\n"))
     lines = [line for part in parts for line in Reply(part).chunks(LINE, unit="bytes") if line.strip()]
     yield from lines[:MOST_LINES]

@@ -166,7 +166,8 @@ def _until(expires_at: float | None) -> str:
 
 def _listed(ctx: Context, entry: Entry, replaced: Entry | None) -> Reply:
     title = "Added to the blacklist" if replaced is None else "Changed on the blacklist"
-    return Reply(title=title, fields=_fields(ctx, entry), tone="ok")
+    changes_hands = "This id may change hands: whoever bears the name is listed." if entry.id.startswith("~") else ""
+    return Reply(changes_hands, title=title, fields=_fields(ctx, entry), tone="ok")
 
 
 def _fields(ctx: Context, entry: Entry) -> tuple[Field, ...]:

@@ -89,6 +89,7 @@ class Bot:
     :param notify: tells the owner what concerns the owner; without it, that goes to the log
     :param commands: the embedder's own, beside the built-in ones
     :param systems: the embedder's own, for their commands and middleware to ask for
+    :param identities: the bot's own on its platforms; like its owners, they cannot be listed
     :param jobs: whether jobs run; one command alone (``socbot exec``) needs none
     """
 
@@ -100,6 +101,7 @@ class Bot:
         commands: Iterable[Command] = (),
         systems: Iterable[object] = (),
         owners: Iterable[Identity] = (),
+        identities: Iterable[Identity] = (),
         clock: Clock | None = None,
         random: Random | None = None,
         jobs: bool = True,
@@ -109,6 +111,7 @@ class Bot:
         self._own_commands = tuple(commands)
         self._own_systems = tuple(systems)
         self._own_owners = tuple(owners)
+        self.identities = frozenset(identities)
         self._clock: Clock = clock or SystemClock()
         self._random = random or SystemRandom()
         self._with_jobs = jobs
@@ -126,6 +129,7 @@ class Bot:
         commands: Iterable[Command] = (),
         systems: Iterable[object] = (),
         owners: Iterable[Identity] = (),
+        identities: Iterable[Identity] = (),
         clock: Clock | None = None,
         random: Random | None = None,
         jobs: bool = True,
@@ -141,6 +145,7 @@ class Bot:
             commands=commands,
             systems=systems,
             owners=owners,
+            identities=identities,
             clock=clock,
             random=random,
             jobs=jobs,
@@ -364,7 +369,7 @@ class Bot:
         self._notify = notify
 
     def _is_protected(self, identity: Identity) -> bool:
-        return identity in self.owners
+        return identity in self.owners or identity in self.identities
 
     def _sink_failed(self, sink: object, error: Exception) -> None:
         _log.error("%s lost a batch: %s", getattr(sink, "__qualname__", sink), error, exc_info=error)

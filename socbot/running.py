@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from contextlib import ExitStack
 
 import anyio
@@ -22,6 +23,7 @@ from socbot.transports.console import OWNER, PLATFORM, Console, converse
 from socbot.watchdog import Watchdog
 
 _WATCH_INTERVAL = 2.0
+_LAST_RESORT = 10.0
 
 
 async def run(loaded: Loaded) -> int:
@@ -29,7 +31,7 @@ async def run(loaded: Loaded) -> int:
 
     :raises ConfigError, StoreError: if it cannot start
     """
-    bot = Bot(loaded, owners=[(PLATFORM, OWNER)])
+    bot = Bot(loaded, owners=[(PLATFORM, OWNER)], identities=[(PLATFORM, "socbot")])
     with ExitStack() as stack:
         stack.enter_context(logging_to(loaded.config.logs, bot.redactor))
         failure = ""
@@ -59,10 +61,18 @@ async def _serve(bot: Bot, loaded: Loaded) -> int:
         tasks.start_soon(_talk, bot, console)
         await bot.lifecycle.stopping.wait()
         watchdog.stopping()
+        _exit_at_last(loaded.config.bot.shutdown_timeout + _LAST_RESORT)
         with draining:
             await bot.drain()
         tasks.cancel_scope.cancel()
     return bot.lifecycle.exit_code
+
+
+def _exit_at_last(seconds: float) -> None:
+    """End the process whatever still holds it then, such as a job that hangs in its own cleaning up."""
+    timer = threading.Timer(seconds, os._exit, (EXIT_FAILURE,))
+    timer.daemon = True
+    timer.start()
 
 
 async def _greet(bot: Bot, console: Console) -> None:

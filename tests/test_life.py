@@ -119,12 +119,21 @@ async def ends_within(bot: Bot, turns: int, text: str) -> bool:
     return ended
 
 
-async def test_a_bot_is_used_once_and_its_users_errors_pass_through(make_bot: MakeBot) -> None:
+@pytest.mark.parametrize("jobs", [False, True])
+async def test_a_bot_is_used_once_and_its_users_errors_pass_through(make_bot: MakeBot, jobs: bool) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with make_bot() as bot:
+        async with make_bot(jobs=jobs) as bot:
             raise ZeroDivisionError
     with pytest.raises(RuntimeError, match="make a new one"):
         await bot.__aenter__()
+
+
+async def test_neither_the_owner_nor_the_bot_itself_can_be_listed(make_bot: MakeBot) -> None:
+    async with make_bot(identities=[("local", "socbot")]) as bot:
+        for who in ("owner", "socbot"):
+            assert (await bot.dispatch(owner_said(f"!blacklist_add user {who} revenge"))).status == "invalid"
+        named = await bot.dispatch(owner_said("!blacklist_add user ~nick spam"))
+        assert "may change hands" in str(named.reply)
 
 
 async def test_maintenance_keeps_everybody_else_out_over_a_restart(make_bot: MakeBot) -> None:

@@ -66,7 +66,8 @@ class Context(Struct, eq=False):
     @property
     def is_admin(self) -> bool:
         """The owner, or an administrator of the guild in which the command is used."""
-        return self.is_owner or (self.message.guild is not None and self.message.author.is_admin)
+        message = self.message
+        return self.is_owner or (message.guild is not None and message.author.is_admin and message.stable_ids)
 
     @property
     def arguments(self) -> tuple[list[object], dict[str, object]]:

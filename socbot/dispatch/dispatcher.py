@@ -239,7 +239,7 @@ class Dispatcher:
             prefix = ""
         if message.id is not None and self._seen((message.platform, message.id)):
             return Outcome("ignored", message, reason="delivered twice")
-        identity = (message.platform, author.id)
+        identity = message.identity
         found: Command | None
         is_owner = identity in self.owners and message.stable_ids
         if len(text) > MAX_LENGTH:
@@ -469,7 +469,7 @@ class Dispatcher:
             return
         if needed != "admin":
             raise NotPermitted("the owner")
-        if not (ctx.is_admin and ctx.message.stable_ids):
+        if not ctx.is_admin:
             raise NotPermitted("an administrator of this guild")
 
     def _claim(self, ctx: Context) -> None:

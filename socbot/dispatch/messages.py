@@ -43,7 +43,8 @@ class Message(Struct, frozen=True):
     :param guild: the community it was written in; None for a direct message
     :param id: the platform's id of the event; one id runs once
     :param edited: edits and forwards never run anything
-    :param stable_ids: False where an author's id may change hands (nicknames); such an id is never an owner's
+    :param stable_ids: False where an author's id may change hands (nicknames); such an author is nobody's owner or
+        administrator
     :param answer: set instead of text where a platform has buttons
     """
 
@@ -57,6 +58,13 @@ class Message(Struct, frozen=True):
     edited: bool = False
     stable_ids: bool = True
     answer: Answer | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Whose it is. An id that may change hands is set apart by a ``~``, so that it is never taken for one that
+        may not.
+        """
+        return (self.platform, self.author.id if self.stable_ids else "~" + self.author.id)
 
 
 class UserRef(Struct, frozen=True):

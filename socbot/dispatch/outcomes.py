@@ -181,7 +181,7 @@ class Outcome(Struct, frozen=True):
 
     @property
     def identity(self) -> Identity:
-        return (self.message.platform, self.message.author.id)
+        return self.message.identity
 
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no letter that reads like a digit

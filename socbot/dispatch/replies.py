@@ -22,7 +22,7 @@ _UNPRINTABLE = re.compile(
     r"\U000e0000-\U000e007f]"
 )
 _MOMENT = re.compile(r"<t:(-?\d{1,12})(?::[a-zA-Z])?>")
-_ACTIVE = str.maketrans({"`": "ˋ", "@": "@\u2060", "<": "‹", ">": "›"})
+_ACTIVE = str.maketrans({"`": "ˋ", "@": "＠", "<": "‹", ">": "›"})
 
 
 def escape(text: str, limit: int = 200) -> str:
@@ -145,7 +145,9 @@ class Reply(Struct, frozen=True):
     def __str__(self) -> str:
         return self.plain()
 
-    def chunks(self, limit: int, unit: Literal["bytes", "characters"] = "characters") -> Iterator[str]:
+    def chunks(
+        self, limit: int, unit: Literal["bytes", "characters"] = "characters", zone: tzinfo = UTC
+    ) -> Iterator[str]:
         """The plain text in pieces of at most ``limit``, cut at line ends or spaces where there are any.
 
         A piece never ends inside a character. In ``bytes`` the text is counted as UTF-8.
@@ -154,7 +156,7 @@ class Reply(Struct, frozen=True):
         """
         if limit < 4:
             raise ValueError(f"limit: {limit} is too small, the least is 4")
-        rest = str(self)
+        rest = self.plain(zone)
         while rest:
             size = _fitting(rest, limit) if unit == "bytes" else limit
             if len(rest) <= size:

@@ -164,7 +164,7 @@ class Analytics:
                 int(at // _HOUR),
                 message.platform,
                 message.guild or "",
-                message.author.id,
+                message.identity[1],
                 outcome.command or "",
                 outcome.status,
                 outcome.refused_by or "",

@@ -403,7 +403,7 @@ class Blacklist:
             if outcome.refused_by == "blacklist":
                 message = outcome.message
                 by_guild = outcome.reason == REASONS["guild"] and message.guild is not None
-                kind, subject = ("guild", message.guild) if by_guild else ("user", message.author.id)
+                kind, subject = ("guild", message.guild) if by_guild else ("user", message.identity[1])
                 key = (message.platform, kind, storable(subject or ""))
                 attempts[key] = attempts.get(key, 0) + 1
         if attempts:

@@ -203,7 +203,7 @@ class _Packer:
             trace_id,
             trace.at,
             message.platform,
-            self._pseudonyms.of((message.platform, message.author.id)),
+            self._pseudonyms.of(message.identity),
             storable(message.guild) if message.guild else "",
             outcome.command or "",
             outcome.status,

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import anyio
 import anyio.lowlevel
 import pytest
 
+from socbot.dispatch import deadlines
 from socbot.dispatch.chain import Layer, Placement
 from socbot.dispatch.commands import Concurrency, command
 from socbot.dispatch.context import Context, Handler
@@ -44,6 +45,19 @@ def bot(work: Work, *layers: Layer, timeout: float = 0.1) -> Dispatcher:
     return Dispatcher([hang, ping], chain=layers)
 
 
+over: list[bool] = []
+
+
+@pytest.fixture(autouse=True)
+def bury_the_undead() -> Iterator[None]:
+    """What ignores even being closed is kept for ever; here it is let go, so that the interpreter can end in silence."""
+    over.clear()
+    yield
+    over.append(True)
+    deadlines._undead.clear()
+    gc.collect()
+
+
 # -- ways to hang -------------------------------------------------------------------------------------
 
 
@@ -64,7 +78,7 @@ async def swallow_and_go_on() -> None:
 
 
 async def swallow_in_a_loop() -> None:
-    while True:
+    while not over:
         with contextlib.suppress(BaseException):
             await anyio.sleep(0.01)
 
@@ -224,6 +238,21 @@ async def test_a_late_answer_is_not_shown_as_if_it_had_been_in_time() -> None:
     outcome = await bot(swallow_once).dispatch(said("!hang"))
     assert outcome.status == "failed"
     assert outcome.reply != Reply("done")
+
+
+async def test_who_stands_around_the_handler_sees_that_it_ran_out_of_time() -> None:
+    seen: list[Exception] = []
+
+    async def watches(ctx: Context, call_next: Handler) -> Reply | None:
+        try:
+            return await call_next(ctx)
+        except Exception as error:
+            seen.append(error)
+            raise
+
+    for work in (for_ever, swallow_once):
+        await bot(work, Layer("watches", watches)).dispatch(said("!hang"))
+    assert [str(error) for error in seen] == ["handler did not end within 0.1 s"] * 2
 
 
 async def test_a_middleware_that_swallows_the_deadline_does_not_hide_it() -> None:

@@ -48,7 +48,7 @@ def test_a_limit_below_the_longest_character_is_refused() -> None:
 def test_escaped_text_mentions_nobody_and_stays_in_its_code_span(text: str, limit: int) -> None:
     shown = escape(text, limit)
     assert not any(character in shown for character in "`<>\n\r\x00\x1b\u202e\u2066\u2028\u061c")
-    assert all(shown[i + 1 : i + 2] in ("\u2060", "…") for i, character in enumerate(shown) if character == "@")
+    assert "@" not in shown
     shown.encode()
 
 

@@ -17,7 +17,7 @@ def test_an_account_is_an_identity_and_a_nickname_is_not() -> None:
     account = heard("@account=Alice;msgid=m1 :al!~u@h PRIVMSG #Ops :!ping")
     nickname = heard(":Alice!~u@h PRIVMSG #Ops :!ping")
     assert (account.author.id, account.stable_ids, account.id) == ("alice", True, "m1")
-    assert (nickname.author.id, nickname.stable_ids, nickname.id) == ("~alice", False, None)
+    assert (nickname.identity, nickname.stable_ids, nickname.id) == (("irc", "~alice"), False, None)
     assert account.channel == nickname.channel == "#ops"
     assert account.guild == "testnet"
 

@@ -63,7 +63,7 @@ async def test_adding_says_what_was_added(make_bot: MakeBot, clock: FakeClock) -
     [
         ("!blacklist_add user", "id: missing"),
         ("!blacklist_add person 42", "kind: `person` is not one of user, guild"),
-        ("!blacklist_add user a@b", "id: `a@\u2060b` is not a user"),
+        ("!blacklist_add user a@b", "id: `a＠b` is not a user"),
         ("!blacklist_temp user 42 soon", "duration: `soon` is not a duration"),
         ("!blacklist_temp user 42 -1h", "duration: `-1h` is not a duration"),
         ("!blacklist_add user owner spite", "cannot be listed"),

@@ -494,8 +494,7 @@ def _where(outcome: Outcome) -> Where:
     message = outcome.message
     return Where(
         outcome.command or "",
-        message.platform,
-        message.author.id,
+        *message.identity,
         message.guild or "",
         message.channel,
         outcome.trace.id if outcome.trace else "",
