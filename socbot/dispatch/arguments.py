@@ -434,7 +434,7 @@ def _number_reader(name: str, base: type[_Number], meta: Meta) -> _ReaderFor:
 
     limits: list[float] = [bound for bound in (meta.ge, meta.gt, meta.le, meta.lt) if bound is not None]
     between = sum(limits[:2]) / 2
-    tried = (base(value) for value in (*limits, *(bound + step for bound in limits for step in (1, -1)), between, 10))
+    tried = (base(value) for value in (*limits, *(bound + step for bound in limits for step in (1, -1)), 10, between))
     return _ReaderFor(parse, expected, str(next((value for value in tried if _fits(value, meta)), 10)))
 
 

@@ -50,7 +50,7 @@ over: list[bool] = []
 
 @pytest.fixture(autouse=True)
 def bury_the_undead() -> Iterator[None]:
-    """What ignores even being closed is kept for ever; here it is let go, so that the interpreter can end in silence."""
+    """What ignores even being closed is kept for ever; here it is let go, so that the run can end in silence."""
     over.clear()
     yield
     over.append(True)
