@@ -3,22 +3,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check slow bench clean
+.PHONY: run test lint check slow bench clean
 
 run: $(VENV)/run
 	@$(BIN)/socbot run
 
 test: $(VENV)/dev
+	@tests/servers.sh
 	@$(BIN)/python -m pytest
 
-check: $(VENV)/dev
+lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+
+check: lint test
 
 slow: $(VENV)/dev
+	@tests/servers.sh
 	$(BIN)/python -m pytest -m slow
 
 bench: $(VENV)/bench
