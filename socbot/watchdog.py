@@ -23,6 +23,7 @@ from anyio.abc import TaskGroup
 from msgspec import Struct
 
 from socbot.dispatch.clock import Clock, SystemClock
+from socbot.dispatch.tasks import leave
 
 BEAT = 0.05
 """Seconds between two beats of the loop, and between two looks at them."""
@@ -142,7 +143,7 @@ class Watchdog:
             # Not joined on the loop: whoever is being told of a stall may be waiting for it.
             await anyio.to_thread.run_sync(self._thread.join)
         self._tasks.cancel_scope.cancel()
-        return await self._tasks.__aexit__(kind, error, trace)
+        return await leave(self._tasks, kind, error, trace)
 
     def reloading(self) -> None:
         """A new configuration is being read; ``reloaded`` follows."""

@@ -499,6 +499,8 @@ def _reference_reader(name: str, base: type[UserRef | GuildRef | ChannelRef]) ->
 def parse_reference(base: type[_Reference], text: str, platform: str, name: str = "") -> _Reference:
     """Read a mention (``<@42>``, ``@42``), an id, or an id of another platform (``discord:42``).
 
+    ``@alice:example.org`` is an id as a whole.
+
     :raises InvalidArgument: if it is none of these
     """
     noun = base.__name__.removesuffix("Ref").lower()
@@ -506,10 +508,13 @@ def parse_reference(base: type[_Reference], text: str, platform: str, name: str 
     mention = _MENTIONS[noun].fullmatch(text)
     if mention:
         return base(platform, mention[1])
-    plain = text.removeprefix("#" if noun == "channel" else "@")
+    sigil = "#" if noun == "channel" else "@"
+    plain = text.removeprefix(sigil)
     prefix, colon, rest = plain.partition(":")
-    if colon and rest and _PLATFORM.fullmatch(prefix):
-        platform, plain = prefix, rest
     if not _ID.fullmatch(plain):
         raise InvalidArgument(name or noun, text, f"a {noun}: a mention, or an id")
+    if colon and text.startswith(sigil):
+        return base(platform, text)  # Matrix writes its ids so: @alice:example.org
+    if colon and rest and _PLATFORM.fullmatch(prefix):
+        return base(prefix, rest)
     return base(platform, plain)

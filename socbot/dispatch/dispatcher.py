@@ -31,6 +31,7 @@ from socbot.dispatch.errors import (
 from socbot.dispatch.messages import Identity, Message
 from socbot.dispatch.outcomes import Outcome, Status, Trace
 from socbot.dispatch.replies import Reply
+from socbot.dispatch.tasks import leave
 
 Observer: TypeAlias = Callable[[Outcome], None]
 Done: TypeAlias = Callable[[Outcome], Awaitable[None]]
@@ -212,13 +213,10 @@ class Dispatcher:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> bool | None:
         assert self._tasks is not None
-        if error is not None:
-            self._tasks.cancel_scope.cancel()
         try:
-            # The error of whoever uses the dispatcher goes on as it is, not as a group of one.
-            await self._tasks.__aexit__(None, None, None)
+            return await leave(self._tasks, kind, error, traceback)
         finally:
             self._tasks = None
 

@@ -16,6 +16,7 @@ from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import Clock
 from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.replies import Field, Reply, escape
+from socbot.dispatch.tasks import leave
 from socbot.documents import ConfigError
 from socbot.jobs.job import CriticalJobFailed, Job, JobStatus, Run, UnknownJob
 from socbot.jobs.records import Record, Records, Slowest, Store
@@ -157,7 +158,7 @@ class Supervisor:
         assert tasks is not None
         with anyio.CancelScope(shield=True):
             await self._end()
-        swallowed = await tasks.__aexit__(kind, error, trace)
+        swallowed = await leave(tasks, kind, error, trace)
         if self._fatal is not None:
             raise self._fatal
         return swallowed

@@ -36,8 +36,8 @@ def test_an_action_is_no_command() -> None:
     assert not heard(":bob!~u@h PRIVMSG #ops :\x01ACTION !ping\x01").text.startswith("!")
 
 
-def test_an_at_sign_is_shown_as_it_is() -> None:
-    assert list(irc_bot.written(Reply(escape("mail @bob")))) == ["mail @bob"]
+def test_an_at_sign_is_shown_without_an_escape() -> None:
+    assert list(irc_bot.written(Reply(escape("mail @bob")))) == ["mail ＠bob"]
 
 
 @given(st.text(max_size=3000), st.lists(st.text(max_size=600), max_size=40))
