@@ -406,6 +406,7 @@ class Dispatcher:
     async def _handle(self, ctx: Context) -> Reply | None:
         """The end of the chain: may they, with these arguments, now? Then the handler."""
         times = ctx.trace.times
+        times[-2] = self._now()
         try:
             if ctx.ended:
                 raise RuntimeError("the command had ended before its handler was reached")
@@ -417,7 +418,7 @@ class Dispatcher:
             arguments, flags = _NO_ARGUMENTS if plain else ctx.arguments
             if found.concurrency is not None or found.cooldown:
                 self._claim(ctx)
-            times[-2] = self._now()
+            ctx.trace.handler_reached = True
             if ctx.action is not None:
                 result: object = await ctx.action(ctx)
             else:
@@ -429,6 +430,8 @@ class Dispatcher:
             return reply
         except BaseException as error:
             times[-1] = self._now()
+            if not ctx.trace.handler_reached:
+                times[-2] = 0.0
             raised = self._judge(ctx, error)
             if raised is error:
                 raise

@@ -55,6 +55,7 @@ class Trace(Struct, eq=False):
     number: int
     at: float
     times: list[float] = []
+    handler_reached: bool = False
     _notes: list[tuple[str, object]] | None = None
     _verdicts: dict[int, Verdict] | None = None
     _faults: dict[int, str] | None = None
@@ -109,12 +110,8 @@ class Trace(Struct, eq=False):
 
     @property
     def handler_seconds(self) -> float:
-        """How long the handler itself ran; 0 if it was not reached."""
+        """How long the end of the chain took: permission, arguments, and the handler; 0 if it was not reached."""
         return self._span(len(self.stages))
-
-    @property
-    def handler_reached(self) -> bool:
-        return self.times[-2] != 0.0
 
     @property
     def steps(self) -> tuple[Step, ...]:

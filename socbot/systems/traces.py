@@ -251,6 +251,7 @@ def _record(packed: _Packed) -> TraceRecord:
 def _unpacked(packed: _Packed) -> Trace:
     trace = Trace(tuple(Stage(*stage) for stage in packed.stages), packed.generation, "", 0, packed.at)
     trace.times = packed.times
+    trace.handler_reached = packed.times[-2] != 0.0
     for name, note in packed.notes:
         trace.note(name, note)
     for position, verdict in packed.verdicts.items():
