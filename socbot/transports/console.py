@@ -101,7 +101,7 @@ class Console:
             grid.add_row(Text(chart_text(reply.chart)))
         for file in reply.files:
             grid.add_row(Text(f"📎 {printable(file.name)}, {len(file.content)} bytes"))
-        title = Text(printable(reply.title)) if reply.title else None
+        title = Text(printable(_unmarked(reply.title))) if reply.title else None
         panel = Panel(grid, title=title, title_align="left", border_style=_TONES[reply.tone], expand=False)
         RichConsole(file=self._output, highlight=False).print(panel)
 

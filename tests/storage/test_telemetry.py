@@ -83,8 +83,8 @@ async def test_a_full_batch_does_not_wait_for_the_interval(sqlite: StorageConfig
         for number in range(BATCH):
             telemetry.record(number)
         with anyio.fail_after(10):
-            while telemetry.waiting:
-                await anyio.sleep(0.005)  # noqa: ASYNC110 (a busy loop would keep the interpreter from the thread)
+            while telemetry.waiting:  # noqa: ASYNC110 (a busy loop would keep the interpreter from the thread)
+                await anyio.sleep(0.005)
         assert len(await database.read(stored)) == BATCH
         tasks.cancel_scope.cancel()
 
