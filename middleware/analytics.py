@@ -13,7 +13,7 @@ class Analytics:
     The system ``socbot.systems.analytics`` counts outcomes, of which there is one for each command.
     """
 
-    placement: ClassVar[Placement] = Placement(kind="observer", acts="never", sees_refusals=True)
+    placement: ClassVar[Placement] = Placement(kind="observer", acts="never")
 
     async def __call__(self, ctx: Context, call_next: Handler) -> Reply | None:
         return await call_next(ctx)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from socbot.dispatch.chain import Decision, Placement
+from socbot.dispatch.chain import Decision, Placement, pass_if
 from socbot.dispatch.context import Context, Handler
 from socbot.dispatch.errors import Refused
 from socbot.dispatch.messages import Identity
@@ -48,10 +48,7 @@ class BlacklistGuard:
         self._told: dict[Identity, float] = {}
 
     async def __call__(self, ctx: Context, call_next: Handler) -> Reply | None:
-        decision = self.decide(ctx)
-        if decision is not None:
-            raise decision if isinstance(decision, Refused) else await decision
-        return await call_next(ctx)
+        return await pass_if(self.decide(ctx), ctx, call_next)
 
     def decide(self, ctx: Context) -> Decision:
         blacklist = self._blacklist

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from socbot.dispatch.arguments import Duration
-from socbot.dispatch.chain import Decision, Placement
+from socbot.dispatch.chain import Decision, Placement, pass_if
 from socbot.dispatch.context import Context, Handler
 from socbot.dispatch.errors import Refused
 from socbot.dispatch.outcomes import Mode
@@ -50,10 +50,7 @@ class RateLimit:
         self._limits, self._blacklist, self._mode = limits, blacklist, mode
 
     async def __call__(self, ctx: Context, call_next: Handler) -> Reply | None:
-        decision = self.decide(ctx)
-        if decision is not None:
-            raise decision if isinstance(decision, Refused) else await decision
-        return await call_next(ctx)
+        return await pass_if(self.decide(ctx), ctx, call_next)
 
     def decide(self, ctx: Context) -> Decision:
         limits = self._limits

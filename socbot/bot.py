@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, TypedDict, Unpack
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -76,6 +76,27 @@ COMMANDS: tuple[Command, ...] = (
 _log = logging.getLogger("socbot")
 
 
+class Options(TypedDict, total=False):
+    """What a host may give a bot beside its configuration.
+
+    :param notify: tells the owner what concerns the owner; without it, that goes to the log
+    :param commands: the embedder's own, beside the built-in ones
+    :param systems: the embedder's own, for their commands and middleware to ask for
+    :param owners: owners beside those of ``bot.owners``
+    :param identities: the bot's own on its platforms; like its owners, they cannot be listed
+    :param jobs: whether jobs run; one command alone (``socbot exec``) needs none
+    """
+
+    notify: Notify | None
+    commands: Iterable[Command]
+    systems: Iterable[object]
+    owners: Iterable[Identity]
+    identities: Iterable[Identity]
+    clock: Clock | None
+    random: Random | None
+    jobs: bool
+
+
 class Bot:
     """A whole bot without a transport: config, systems, jobs and dispatcher under one task group.
 
@@ -86,70 +107,32 @@ class Bot:
 
     Messages may come from any platform. It is used once: a bot that has ended is not started again.
 
-    :param notify: tells the owner what concerns the owner; without it, that goes to the log
-    :param commands: the embedder's own, beside the built-in ones
-    :param systems: the embedder's own, for their commands and middleware to ask for
-    :param identities: the bot's own on its platforms; like its owners, they cannot be listed
-    :param jobs: whether jobs run; one command alone (``socbot exec``) needs none
+    Its ``Options`` go to the constructor or to ``from_config``.
     """
 
-    def __init__(
-        self,
-        loaded: Loaded,
-        *,
-        notify: Notify | None = None,
-        commands: Iterable[Command] = (),
-        systems: Iterable[object] = (),
-        owners: Iterable[Identity] = (),
-        identities: Iterable[Identity] = (),
-        clock: Clock | None = None,
-        random: Random | None = None,
-        jobs: bool = True,
-    ) -> None:
+    def __init__(self, loaded: Loaded, **options: Unpack[Options]) -> None:
         self._loaded = loaded
-        self._notify = notify
-        self._own_commands = tuple(commands)
-        self._own_systems = tuple(systems)
-        self._own_owners = tuple(owners)
-        self.identities = frozenset(identities)
-        self._clock: Clock = clock or SystemClock()
-        self._random = random or SystemRandom()
-        self._with_jobs = jobs
+        self._notify = options.get("notify")
+        self._own_commands = tuple(options.get("commands", ()))
+        self._own_systems = tuple(options.get("systems", ()))
+        self._own_owners = tuple(options.get("owners", ()))
+        self.identities = frozenset(options.get("identities", ()))
+        self._clock: Clock = options.get("clock") or SystemClock()
+        self._random = options.get("random") or SystemRandom()
+        self._with_jobs = options.get("jobs", True)
         self.redactor = Redactor(secrets_of(loaded.config))
         self._stack = AsyncExitStack()
         self._started = False
         self._drained = False
 
     @classmethod
-    def from_config(
-        cls,
-        config: Config | Path | str | None = None,
-        *,
-        notify: Notify | None = None,
-        commands: Iterable[Command] = (),
-        systems: Iterable[object] = (),
-        owners: Iterable[Identity] = (),
-        identities: Iterable[Identity] = (),
-        clock: Clock | None = None,
-        random: Random | None = None,
-        jobs: bool = True,
-    ) -> Self:
+    def from_config(cls, config: Config | Path | str | None = None, **options: Unpack[Options]) -> Self:
         """Make a bot of a config.yaml, of a ``Config``, or, without either, of the defaults.
 
         :raises ConfigError: if the file cannot be used
         """
         loaded = Loaded(config) if isinstance(config, Config) else load(None if config is None else Path(config))
-        return cls(
-            loaded,
-            notify=notify,
-            commands=commands,
-            systems=systems,
-            owners=owners,
-            identities=identities,
-            clock=clock,
-            random=random,
-            jobs=jobs,
-        )
+        return cls(loaded, **options)
 
     async def __aenter__(self) -> Self:
         """Open the store, read every system's state, build the chain, start the jobs.

@@ -1,6 +1,7 @@
 """``socbot run``: a bot with its transport, its signals and its log, until it is asked to end."""
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ from socbot.logs import logging_to
 from socbot.systems.lifecycle import EXIT_FAILURE
 from socbot.transports.console import OWNER, PLATFORM, Console, converse
 from socbot.watchdog import Watchdog
+
+_log = logging.getLogger("soc_bot")
 
 _WATCH_INTERVAL = 2.0
 _LAST_RESORT = 10.0
@@ -57,10 +60,12 @@ async def _serve(bot: Bot, loaded: Loaded) -> int:
         # What the start made stays: without this the collector looks at all of it again and again, and the loop waits.
         gc.collect()
         gc.freeze()
+        _log.info("started: %s", " → ".join(stage.name for stage in bot.dispatcher.chain.stages))
         await _greet(bot, console)
         tasks.start_soon(_talk, bot, console)
         await bot.lifecycle.stopping.wait()
         watchdog.stopping()
+        _log.info("stopping, exit code %d", bot.lifecycle.exit_code)
         _exit_at_last(loaded.config.bot.shutdown_timeout + _LAST_RESORT)
         with draining:
             await bot.drain()
@@ -123,9 +128,11 @@ async def _reload(bot: Bot, watchdog: Watchdog) -> Reply:
     try:
         changes = await bot.reload()
     except ConfigError as error:
+        _log.warning("config.yaml was not put in force: %s", error)
         return Reply.error(f"Nothing was changed. {error}")
     finally:
         watchdog.reloaded()
+    _log.info("reloaded, generation %d: %s", bot.pipeline.generation, "; ".join(changes) or "no change")
     return Reply(f"Reloaded, generation {bot.pipeline.generation}.", items=changes, tone="ok")
 
 

@@ -36,6 +36,13 @@ class Decider(Protocol):
         """None to let the command go on; the refusal; or what to await for it, where that takes time."""
 
 
+async def pass_if(decision: Decision, ctx: Context, call_next: Handler) -> Reply | None:
+    """The ``__call__`` of a guard that decides: refuse, or go on."""
+    if decision is not None:
+        raise decision if isinstance(decision, Refused) else await decision
+    return await call_next(ctx)
+
+
 class Placement(Struct, frozen=True):
     """What a middleware is, and what an order may break: declared by its class, read by the order check.
 

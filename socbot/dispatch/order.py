@@ -37,6 +37,11 @@ def check_order(layers: Sequence[Layer], required: Sequence[str] = ()) -> tuple[
     for position, layer in enumerate(active):
         earlier = {other.name for other in active[:position]}
         later = {other.name for other in active[position + 1 :]}
+        if layer.placement.sees_refusals:
+            hidden = ", ".join(other.name for other in active[:position] if other.placement.may_refuse)
+            if hidden:
+                text = f"{layer.name} wants to see refusals, and never sees those of {hidden}, which stands outside it"
+                findings.append(Finding("warning", text))
         for name, reason in layer.placement.before.items():
             if name in earlier:
                 findings.append(Finding("warning", f"{layer.name} stands after {name}: {reason}"))

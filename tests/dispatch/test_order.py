@@ -58,3 +58,11 @@ def test_a_name_that_is_listed_twice_is_one_error() -> None:
 
 def test_names_that_are_not_in_the_chain_are_no_matter() -> None:
     assert found(layer("mine", before={"theirs": "reason"}, after={"others": "reason"})) == []
+
+
+def test_who_wants_to_see_refusals_is_told_what_is_hidden_from_it() -> None:
+    seer = layer("seer", kind="observer", sees_refusals=True)
+    assert found(seer, GATE) == []
+    assert found(GATE, seer) == [
+        ("warning", "seer wants to see refusals, and never sees those of gate, which stands outside it")
+    ]
