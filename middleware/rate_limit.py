@@ -43,7 +43,6 @@ class RateLimit:
         acts="before",
         may_refuse=True,
         before={"profiler": "time spent on refused commands is measured as if they had run"},
-        after={"blacklist": "the commands of listed users are counted"},
     )
 
     def __init__(self, limits: RateLimiter, blacklist: Blacklist, mode: Mode = "enforce") -> None:

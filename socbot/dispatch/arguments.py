@@ -80,7 +80,7 @@ class Duration(float):
     def __str__(self) -> str:
         seconds = float(self)
         if seconds < 1:
-            return f"{seconds * 1000:g}ms"
+            return f"{seconds * 1000:.3g}ms"
         if seconds < 60 and seconds != round(seconds):
             return f"{seconds:.3g}s"
         parts, rest = [], round(seconds)
