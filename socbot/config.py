@@ -407,9 +407,16 @@ def key_type(key: str) -> Any:
     return kind
 
 
+_WRITTEN_LENGTH = {"type": "string", "pattern": r"^(\d{1,9}(ms|[smhdw]))+$"}
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of config.yaml, for editors."""
     made = msgspec.json.schema(Config)
     entry = made["$defs"]["Config"]["properties"]["middleware"]
     entry["items"] = {"anyOf": [{"type": "string"}, entry["items"]]}
+    for described in made["$defs"].values():
+        for key, property_ in described.get("properties", {}).items():
+            if property_.get("type") == "number" and not key.endswith("_minutes"):
+                described["properties"][key] = {"anyOf": [property_, _WRITTEN_LENGTH]}
     return made

@@ -146,6 +146,29 @@ def test_a_signal_ends_it_well_and_sighup_reloads(tmp_path: Path) -> None:
         assert time.monotonic() - started < 5
 
 
+def test_a_watched_file_is_put_in_force_when_it_changes(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("bot: {name: one, watch_config: true}\n")
+    with running(tmp_path) as bot:
+        (tmp_path / "config.yaml").write_text("bot: {name: another, watch_config: true}\n")
+        assert "Reloaded" in line_of(bot, "Reloaded")
+        assert "bot.name: one → another" in line_of(bot, "bot.name")
+
+
+def test_restart_makes_the_same_process_anew(tmp_path: Path) -> None:
+    with running(tmp_path) as bot:
+        assert bot.stdin is not None
+        for line, answer in (
+            ("!restart", "Restart the bot?"),
+            ("y", "Restarting."),
+            ("!blacklist", "Nobody is listed"),
+        ):
+            bot.stdin.write(line + "\n")
+            bot.stdin.flush()
+            line_of(bot, answer)
+        bot.stdin.close()
+        assert bot.wait(20) == 0
+
+
 def test_a_token_is_answered_plainly(tmp_path: Path) -> None:
     ran = socbot(tmp_path, "run", DISCORD_TOKEN="MTIz.secret.token")
     assert ran.returncode == 1

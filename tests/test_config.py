@@ -132,3 +132,6 @@ def test_the_schema_describes_the_shipped_file() -> None:
     described = schema()["$defs"]
     assert set(described["Config"]["properties"]) == set(Config.__struct_fields__)
     assert described["RateLimitConfig"]["additionalProperties"] is False
+    cooldown = described["RateLimitConfig"]["properties"]["cooldown"]["anyOf"]
+    assert [kind["type"] for kind in cooldown] == ["number", "string"]
+    assert described["ErrorsConfig"]["properties"]["error_rate_window_minutes"]["type"] == "number"

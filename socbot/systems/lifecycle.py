@@ -24,6 +24,7 @@ class Lifecycle:
         return self._clock.monotonic() - self._started
 
     def stop(self, exit_code: int = EXIT_OK) -> None:
-        """Ask for the end: drain, flush, exit."""
-        self.exit_code = exit_code
-        self.stopping.set()
+        """Ask for the end: drain, flush, exit. Who asked first has said how it is to end."""
+        if not self.stopping.is_set():
+            self.exit_code = exit_code
+            self.stopping.set()
