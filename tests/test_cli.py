@@ -169,6 +169,38 @@ def test_restart_makes_the_same_process_anew(tmp_path: Path) -> None:
         assert bot.wait(20) == 0
 
 
+NAP = """
+import anyio
+from socbot import command
+
+@command("nap", permission="public", timeout=60.0)
+async def nap(ctx):
+    "Sleeps."
+    await ctx.send("sleeping")
+    await anyio.sleep(50)
+
+COMMANDS = (nap,)
+"""
+
+
+@pytest.mark.promise("P49")
+def test_a_second_signal_ends_it_at_once_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(NAP)  # commands of the operator's own, by import path
+    (tmp_path / "config.yaml").write_text("handlers: [own]\nbot: {shutdown_timeout: 40s}\n")
+    with running(tmp_path) as bot:
+        assert bot.stdin is not None
+        bot.stdin.write("!nap\n")
+        bot.stdin.flush()
+        line_of(bot, "sleeping")
+        started = time.monotonic()
+        bot.send_signal(signal.SIGTERM)
+        time.sleep(0.5)  # two signals, not one that arrives twice
+        bot.send_signal(signal.SIGTERM)
+        line_of(bot, "The bot is shutting down.")
+        assert bot.wait(10) == 0
+        assert time.monotonic() - started < 8
+
+
 def test_a_token_is_answered_plainly(tmp_path: Path) -> None:
     ran = socbot(tmp_path, "run", DISCORD_TOKEN="MTIz.secret.token")
     assert ran.returncode == 1
