@@ -110,6 +110,9 @@ async def _obey_signals(
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """SIGTERM and SIGINT end the bot, a second one at once; SIGHUP reloads config.yaml."""
+    if os.name == "nt":  # event loops take no signals there; Ctrl-C interrupts the program as it always does
+        task_status.started()
+        return
     wanted = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
     with anyio.open_signal_receiver(*wanted) as signals:
         task_status.started()
