@@ -72,7 +72,7 @@ async def test_reloading_under_load_drops_nothing_and_runs_no_half_chain(make_bo
 @pytest.mark.promise("P28")
 async def test_a_bad_file_changes_nothing(make_bot: MakeBot, path: Path) -> None:
     async with make_bot(path) as bot:
-        before = bot.dispatcher.chain
+        before, config = bot.dispatcher.chain, bot.config
         bad = [text for text, _ in BROKEN.values()]
         bad += [
             "middleware: [blacklist, rate_limit, no_such_thing]\n",
@@ -93,6 +93,7 @@ async def test_a_bad_file_changes_nothing(make_bot: MakeBot, path: Path) -> None
             assert outcome.reply is not None
             assert "Nothing was changed" in outcome.reply.text
         assert bot.dispatcher.chain is before
+        assert bot.config is config
 
 
 async def test_state_is_kept_and_the_owner_sees_the_difference(make_bot: MakeBot, path: Path, clock: FakeClock) -> None:
