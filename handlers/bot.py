@@ -11,9 +11,10 @@ from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.replies import Field, Reply, escape
+from socbot.exit_codes import EXIT_OK, EXIT_RESTART
 from socbot.handlers.settings import origin
 from socbot.redaction import redact
-from socbot.systems.lifecycle import EXIT_OK, EXIT_RESTART, Lifecycle
+from socbot.systems.lifecycle import Lifecycle
 from socbot.systems.settings import Settings, shown
 from socbot.systems.vitals import Reading, Vitals
 from socbot.version import VERSION

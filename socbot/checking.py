@@ -12,7 +12,7 @@ from socbot.bot import COMMANDS, Bot
 from socbot.config import Loaded
 from socbot.dispatch.commands import Command
 from socbot.dispatch.replies import printable
-from socbot.systems.lifecycle import EXIT_OK
+from socbot.exit_codes import EXIT_OK
 
 
 class Place(Struct, frozen=True):

@@ -5,16 +5,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from socbot.exit_codes import (
+    EXIT_CONFIGURATION,
+    EXIT_FAILURE,
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_RESTART,
+    EXIT_TRY_AGAIN,
+    EXIT_USAGE,
+)
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from socbot.config import Loaded
     from socbot.dispatch.outcomes import Outcome
 
-EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_REFUSED = 0, 1, 2, 3
-EXIT_RESTART, EXIT_TRY_AGAIN, EXIT_CONFIGURATION = 26, 75, 78
-
-_EXIT_CODES = {"ok": 0, "failed": 1, "invalid": 2, "unknown": 2, "ignored": 2, "refused": 3}
+_EXIT_CODES = {
+    "ok": EXIT_OK,
+    "failed": EXIT_FAILURE,
+    "invalid": EXIT_USAGE,
+    "unknown": EXIT_USAGE,
+    "ignored": EXIT_USAGE,
+    "refused": EXIT_REFUSED,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct, field
 
+from socbot.dispatch.arguments import seconds_of
 from socbot.documents import ConfigError, parse_yaml
 
 Mode: TypeAlias = Literal["enforce", "shadow", "off"]
@@ -163,7 +164,6 @@ Origins: TypeAlias = dict[str, str]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PATH = re.compile(r" - at `(?:key in )?\$\.?(.*?)`$")
-_LENGTH_OF_TIME = re.compile(r"(?:\d{1,9}(?:ms|[smhdw]))+", re.ASCII | re.IGNORECASE)
 
 
 class Loaded(Struct, frozen=True):
@@ -343,7 +343,7 @@ def parse_value(text: str, kind: Any, key: str) -> Any:
         if text.lower() in ("on", "true", "yes", "1", "off", "false", "no", "0"):
             return text.lower() in ("on", "true", "yes", "1")
         raise ConfigError(f"{key}: {text!r} is neither on nor off")
-    if base is float and _LENGTH_OF_TIME.fullmatch(text):
+    if base is float and seconds_of(text) is not None:
         return text
     if get_origin(base) is Literal:
         return text
@@ -354,8 +354,9 @@ def parse_value(text: str, kind: Any, key: str) -> Any:
 def _lengths_of_time(value: Any, kind: Any) -> Any:
     """Turn ``5m`` into 300.0 wherever a number of seconds is expected."""
     base = _base(kind)
-    if isinstance(value, str) and base is float and _LENGTH_OF_TIME.fullmatch(value):
-        return seconds_of(value)
+    if isinstance(value, str) and base is float:
+        seconds = seconds_of(value)
+        return value if seconds is None else seconds
     if isinstance(value, dict):
         if isinstance(base, type) and issubclass(base, Struct):
             return {key: _lengths_of_time(item, _field_type(base, key)) for key, item in value.items()}
@@ -364,12 +365,6 @@ def _lengths_of_time(value: Any, kind: Any) -> Any:
     if isinstance(value, list) and get_origin(base) is tuple:
         return [_lengths_of_time(item, get_args(base)[0]) for item in value]
     return value
-
-
-def seconds_of(text: str) -> float:
-    """The seconds in ``1h30m``; the text has to be one."""
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
-    return sum(int(n) * units[unit.lower()] for n, unit in re.findall(r"(\d+)(ms|[smhdw])", text, re.IGNORECASE))
 
 
 def _base(kind: Any) -> Any:

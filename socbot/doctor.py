@@ -18,11 +18,11 @@ from socbot.config import Loaded, load
 from socbot.dispatch.clock import SystemClock
 from socbot.dispatch.replies import printable
 from socbot.documents import ConfigError
+from socbot.exit_codes import EXIT_FAILURE, EXIT_OK
 from socbot.redaction import redact
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
 from socbot.storage.sqlite import has_wal_reset_bug
-from socbot.systems.lifecycle import EXIT_FAILURE, EXIT_OK
 
 Level: TypeAlias = Literal["ok", "warning", "error"]
 

@@ -17,9 +17,9 @@ from socbot.dispatch.messages import Message
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply, printable
 from socbot.documents import ConfigError
+from socbot.exit_codes import EXIT_FAILURE
 from socbot.jobs.job import CriticalJobFailed
 from socbot.logs import logging_to
-from socbot.systems.lifecycle import EXIT_FAILURE
 from socbot.transports.console import OWNER, PLATFORM, Console, converse
 from socbot.watchdog import Watchdog
 

@@ -467,19 +467,24 @@ def _duration_expected(limits: DurationRange) -> str:
     return f"a duration like 90m, 2d or 1w3d, {Duration(limits.minimum)} to {Duration(limits.maximum)}"
 
 
+def seconds_of(text: str) -> float | None:
+    """The seconds in ``1h30m``, in any case; None if it is no length of time with units."""
+    written = text.lower()
+    if not _DURATION.fullmatch(written):
+        return None
+    return sum(int(count) * _UNITS[unit] for count, unit in _DURATION_PART.findall(written))
+
+
 def parse_duration(text: str, limits: DurationRange = DurationRange(), name: str = "duration") -> Duration:  # noqa: B008 (frozen)
     """Read a duration such as ``1h30m``; a bare number has the unit that ``limits`` says.
 
     :raises InvalidArgument: if it is no duration, or outside ``limits``
     """
     written = text.strip().lower()
-    if _DURATION.fullmatch(written):
-        seconds = sum(int(count) * _UNITS[unit] for count, unit in _DURATION_PART.findall(written))
-    elif _NUMBER.fullmatch(written):
+    seconds = seconds_of(written)
+    if seconds is None and _NUMBER.fullmatch(written):
         seconds = float(written) * _UNITS[limits.bare]
-    else:
-        raise InvalidArgument(name, text, _duration_expected(limits))
-    if not limits.minimum <= seconds <= limits.maximum:
+    if seconds is None or not limits.minimum <= seconds <= limits.maximum:
         raise InvalidArgument(name, text, _duration_expected(limits))
     return Duration(seconds)
 

@@ -3,9 +3,7 @@
 import anyio
 
 from socbot.dispatch.clock import Clock
-
-EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_REFUSED = 0, 1, 2, 3
-EXIT_RESTART, EXIT_TRY_AGAIN, EXIT_CONFIGURATION = 26, 75, 78
+from socbot.exit_codes import EXIT_OK
 
 
 class Lifecycle:
