@@ -14,8 +14,8 @@ def _id() -> "Column[int]":
     return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
 
 
-def _text(name: str, *, key: bool = False, null: bool = False) -> "Column[str]":
-    return Column(name, Text, primary_key=key, nullable=null and not key)
+def _text(name: str, *, key: bool = False, null: bool = False, default: str | None = None) -> "Column[str]":
+    return Column(name, Text, primary_key=key, nullable=null and not key, server_default=default)
 
 
 def _moment(name: str, *, null: bool = False) -> "Column[float]":
@@ -107,6 +107,7 @@ rate_limit_violations = Table(
     _text("action"),  # warn, timeout, blacklist
     _moment("until", null=True),
     _moment("cleared_at", null=True),
+    _text("enforced", default=""),  # what was really done on the platform, in words
 )
 Index("rate_limit_violations_subject", rate_limit_violations.c.platform, rate_limit_violations.c.subject)
 rate_limit_refusals = Table(
@@ -257,3 +258,24 @@ job_runs = Table(
     _text("error"),
 )
 Index("job_runs_job", job_runs.c.job, job_runs.c.started_at)
+
+# -- Discord ------------------------------------------------------------------------------------------
+
+gateway_logins = Table(
+    "gateway_logins",
+    metadata,
+    _id(),
+    Column("shard", Integer, nullable=False),
+    Column("shards", Integer, nullable=False),
+    _moment("at"),
+)
+Index("gateway_logins_at", gateway_logins.c.at)
+command_syncs = Table(
+    "command_syncs",
+    metadata,
+    _text("scope", key=True),  # a guild's id, or "global"
+    _text("digest"),  # of the commands that were last put
+    _moment("at"),
+    _count("puts"),  # since puts_since
+    _moment("puts_since"),
+)

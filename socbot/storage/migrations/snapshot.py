@@ -3,7 +3,7 @@
 Written by ``python -m socbot.storage.migrations``; a test compares it with the revisions.
 """
 
-REVISION = "0001"
+REVISION = "0002"
 
 SCHEMA = """
 CREATE TABLE blacklist (
@@ -42,6 +42,15 @@ CREATE TABLE blacklist_history (
 );
 
 CREATE INDEX blacklist_history_subject ON blacklist_history (platform, kind, subject);
+
+CREATE TABLE command_syncs (
+	scope TEXT NOT NULL,
+	digest TEXT NOT NULL,
+	at DOUBLE NOT NULL,
+	puts BIGINT DEFAULT '0' NOT NULL,
+	puts_since DOUBLE NOT NULL,
+	PRIMARY KEY (scope)
+);
 
 CREATE TABLE error_groups (
 	group_id TEXT NOT NULL,
@@ -86,6 +95,16 @@ CREATE TABLE errors (
 CREATE INDEX errors_at ON errors (at);
 
 CREATE INDEX errors_group ON errors (group_id);
+
+CREATE TABLE gateway_logins (
+	id INTEGER NOT NULL,
+	shard INTEGER NOT NULL,
+	shards INTEGER NOT NULL,
+	at DOUBLE NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE INDEX gateway_logins_at ON gateway_logins (at);
 
 CREATE TABLE job_runs (
 	id INTEGER NOT NULL,
@@ -169,6 +188,7 @@ CREATE TABLE rate_limit_violations (
 	action TEXT NOT NULL,
 	until DOUBLE,
 	cleared_at DOUBLE,
+	enforced TEXT DEFAULT '' NOT NULL,
 	PRIMARY KEY (id)
 );
 
