@@ -108,6 +108,7 @@ rate_limit_violations = Table(
     _moment("until", null=True),
     _moment("cleared_at", null=True),
     _text("enforced", default=""),  # what was really done on the platform, in words
+    _text("guild", default=""),  # where it was done there
 )
 Index("rate_limit_violations_subject", rate_limit_violations.c.platform, rate_limit_violations.c.subject)
 rate_limit_refusals = Table(

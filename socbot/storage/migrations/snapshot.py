@@ -189,6 +189,7 @@ CREATE TABLE rate_limit_violations (
 	until DOUBLE,
 	cleared_at DOUBLE,
 	enforced TEXT DEFAULT '' NOT NULL,
+	guild TEXT DEFAULT '' NOT NULL,
 	PRIMARY KEY (id)
 );
 

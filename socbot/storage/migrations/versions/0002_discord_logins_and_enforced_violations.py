@@ -27,3 +27,4 @@ def upgrade() -> None:
     )
     op.create_index("gateway_logins_at", "gateway_logins", ["at"], unique=False)
     op.add_column("rate_limit_violations", sa.Column("enforced", sa.Text(), server_default="", nullable=False))
+    op.add_column("rate_limit_violations", sa.Column("guild", sa.Text(), server_default="", nullable=False))
