@@ -88,6 +88,8 @@ def _parser() -> "ArgumentParser":
     listing.add_argument("--json", action="store_true")
     listing.add_argument("--markdown", action="store_true")
     add("schema", _schema, "Print the JSON Schema of config.yaml, for editors.")
+    invite = add("invite", _invite, "Print the link that adds the bot to a Discord guild, and what each right is for.")
+    invite.add_argument("--application", metavar="ID", help="the application's id; the token tells it otherwise")
     doctor = add("doctor", _doctor, "Look at this installation; say what is wrong and how to mend it.")
     doctor.add_argument("--json", action="store_true")
     return parser
@@ -213,6 +215,20 @@ def _schema(arguments: "Namespace") -> int:
     from socbot.config import schema
 
     print(msgspec.json.format(msgspec.json.encode(schema())).decode())
+    return EXIT_OK
+
+
+def _invite(arguments: "Namespace") -> int:
+    from socbot.documents import ConfigError
+    from socbot.invite import application_of, described, is_id
+
+    application = arguments.application or application_of(_load(arguments).config.discord.token)
+    if application is None or not is_id(application):
+        raise ConfigError(
+            "whose link? Set DISCORD_TOKEN, or give --application ID: the Application ID under General Information "
+            "on https://discord.com/developers/applications"
+        )
+    print(described(application))
     return EXIT_OK
 
 
