@@ -124,7 +124,7 @@ async def blacklist_import(
 
     `--dry-run` shows what would be done and does nothing.
     """
-    content = _content(file, url)
+    content = await _content(file, url)
     now = blacklist.clock.time()
     read = await anyio.to_thread.run_sync(blacklist_files.read, content, ctx.message.platform, now)
     plan = await blacklist.plan_import(read.entries)
@@ -197,15 +197,23 @@ def _change(change: Change) -> str:
     return f"{line}: {escape(change.reason, 200)}" if change.reason else line
 
 
-def _content(file: Attachment | None, url: str) -> bytes:
+_MOST_READ = 8 * 1024 * 1024
+
+
+async def _content(file: Attachment | None, url: str) -> bytes:
     """:raises UserError: if there is nothing to read"""
     if file is None:
         if url:
             raise UserError("The bot fetches nothing from an address: attach the file to the command instead.")
         raise InvalidArgument("file", "", "a file attached to the command, JSON or CSV")
-    if file.content is None:
-        raise UserError(f"The file `{escape(file.name, 100)}` could not be read from here: it may be too large.")
-    return file.content
+    if file.size > _MOST_READ:
+        raise UserError(
+            f"The file `{escape(file.name, 100)}` is too large: at most {_MOST_READ // 2**20} MiB are read."
+        )
+    try:
+        return await file.read()
+    except OSError as error:
+        raise UserError(f"The file `{escape(file.name, 100)}` could not be read from here.") from error
 
 
 def _imported(

@@ -368,7 +368,9 @@ LATER_COMMANDS = ("backup_now", "restore_backup")
 def secrets_of(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """The values that must never leave: of the configuration and of the environment."""
     url = config.storage.url  # of which the password is a secret by itself too
-    return tuple(filter(None, (environ.get("DISCORD_TOKEN"), url if "@" in url else None)))
+    discord = config.discord
+    known = (environ.get("DISCORD_TOKEN"), discord.token, discord.notice_webhook, url if "@" in url else None)
+    return tuple(dict.fromkeys(filter(None, known)))
 
 
 def identity_of(text: str) -> Identity:

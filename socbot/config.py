@@ -137,6 +137,36 @@ class LogsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     copies: Annotated[int, Meta(ge=1, le=20)] = 5
 
 
+GuildId: TypeAlias = Annotated[str, Meta(pattern=r"^\d{1,20}$")]
+
+
+class DiscordConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the bot is on Discord. ``message_content`` and ``members`` are the intents that must be applied for."""
+
+    token: str = ""
+    shards: str = "auto"
+    message_content: Literal["auto", "on", "off"] = "auto"
+    members: Literal["auto", "on", "off"] = "auto"
+    status: Literal["online", "idle", "dnd", "invisible"] = "online"
+    activity: Annotated[str, Meta(max_length=128)] = ""
+    slash: bool = True
+    guilds: tuple[GuildId, ...] = ()
+    team_owners: bool = False
+    time_out_members: bool = True
+    delete_secrets: bool = True
+    notify_start: bool = True
+    notice_channel: Annotated[str, Meta(pattern=r"^\d{0,20}$")] = ""
+    notice_webhook: str = ""
+    api_url: str = ""
+
+    def __repr__(self) -> str:  # the token and the webhook are secrets
+        return f"DiscordConfig(shards={self.shards!r}, slash={self.slash})"
+
+
+SECRET_KEYS = frozenset(("discord.token", "discord.notice_webhook"))
+"""Keys whose values are never shown, whatever they look like."""
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """All of config.yaml; ``middleware`` is the order of execution."""
 
@@ -153,6 +183,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     errors: ErrorsConfig = ErrorsConfig()
     jobs: JobsConfig = JobsConfig()
     logs: LogsConfig = LogsConfig()
+    discord: DiscordConfig = DiscordConfig()
 
 
 # -- reading it ---------------------------------------------------------------------------------------
@@ -318,6 +349,10 @@ def _overlay(tree: dict[str, Any], origins: Origins, environ: Mapping[str, str])
         if isinstance(target, dict):
             target[key] = parse_value(value, kind, name)
             origins[f"{section}.{key}"] = name
+    token = environ.get("DISCORD_TOKEN", "").strip()
+    if token and isinstance(tree.setdefault("discord", {}), dict):
+        tree["discord"]["token"] = token
+        origins["discord.token"] = "DISCORD_TOKEN"
     owner = environ.get("BOT_OWNER_ID", "").strip()
     if owner and owner != "0":
         if not owner.isascii() or not owner.isdigit():

@@ -16,6 +16,9 @@ keyword-only ``bool``      a flag, ``--csv``
 a default, ``T | None``    optional
 anything else              a system, injected
 =========================  ==========================================================================
+
+``Annotated[str, Completes("job")]`` says what a word is the name of, so that a transport can offer names;
+``Annotated[str, Secret()]`` that it is not to be seen: a form asks for it where there are forms.
 """
 
 import enum
@@ -25,11 +28,12 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct
 
-from socbot.dispatch.errors import InvalidArgument
+from socbot.dispatch.errors import WITHHELD, InvalidArgument
 from socbot.dispatch.messages import Attachment, ChannelRef, GuildRef, Message, UserRef
 
 MAX_LENGTH = 4_000
@@ -66,6 +70,16 @@ Rest: TypeAlias = Annotated[str, _RestOfLine()]
 """The rest of the line, as it was typed."""
 
 
+class Completes(Struct, frozen=True):
+    """Marks an argument whose values have names that can be offered: those of ``kind``."""
+
+    kind: str
+
+
+class Secret(Struct, frozen=True):
+    """Marks an argument that nobody else is to see."""
+
+
 class DurationRange(Struct, frozen=True):
     """Bounds of a ``Duration`` in seconds, and the unit that a bare number has."""
 
@@ -96,6 +110,8 @@ class Parameter(Struct, frozen=True):
 
     :param kind: how it is filled: one word, the rest, any number of words, a flag
     :param expected: what is accepted, in words
+    :param completes: of what its values are names, where they can be offered
+    :param secret: not for others to see
     """
 
     name: str
@@ -109,6 +125,8 @@ class Parameter(Struct, frozen=True):
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    completes: str = ""
+    secret: bool = False
 
     @property
     def usage(self) -> str:
@@ -134,15 +152,25 @@ class Signature(Struct, frozen=True):
     injected: dict[str, type]
 
     def bind(self, text: str, message: Message) -> tuple[list[object], dict[str, object]]:
-        """Read ``text`` into positional and keyword arguments, without the injected ones.
+        """Read ``text``, or the options of ``message``, into positional and keyword arguments; not the injected ones.
 
         :raises InvalidArgument: naming the first argument that is wrong
         """
+        if message.options is not None:
+            return _from_options(self.parameters, message.options, message)
         if not self.parameters:
             if text and not text.isspace():
                 raise InvalidArgument("arguments", text.strip(), "expected: this command takes none")
             return [], {}
         return _Reader(self.parameters, text, message).read()
+
+    def lacking(self, options: Mapping[str, str]) -> tuple[Parameter, ...]:
+        """What a form is to ask for beside ``options``: what is required, and what is secret."""
+        return tuple(
+            each
+            for each in self.parameters
+            if (each.required or each.secret) and each.name not in options and each.kind not in ("flag", "attachment")
+        )
 
 
 # -- reading a line -----------------------------------------------------------------------------------
@@ -220,9 +248,9 @@ class _Reader:
             elif parameter.kind == "many":
                 values.extend(self._many(parameter))
             elif self._words:
-                values.append(parameter.parse(self._words.pop(0).value, self._message))
+                values.append(_parsed(parameter, self._words.pop(0).value, self._message))
             else:
-                values.append(self._absent(parameter))
+                values.append(_absent(parameter))
         self._take_flags()
         if self._words:
             raise InvalidArgument("arguments", self._words[0].value, "expected: that is one argument too many")
@@ -241,32 +269,73 @@ class _Reader:
             self._keywords[name] = True
             self._words.pop(0)
 
-    def _absent(self, parameter: Parameter) -> object:
-        if parameter.required:
-            raise InvalidArgument(parameter.name, "", parameter.expected)
-        return parameter.default
-
     def _rest(self, parameter: Parameter) -> object:
         if not self._words:
-            return self._absent(parameter)
+            return _absent(parameter)
         first = self._words[0]
         raw = first.value if first.quoted and len(self._words) == 1 else self._text[first.start :].strip()
         self._words.clear()
-        return parameter.parse(raw, self._message)
+        return _parsed(parameter, raw, self._message)
 
     def _many(self, parameter: Parameter) -> list[object]:
         values = []
         while self._words:
             self._take_flags()
             if self._words:
-                values.append(parameter.parse(self._words.pop(0).value, self._message))
+                values.append(_parsed(parameter, self._words.pop(0).value, self._message))
         if parameter.required and not values:
             raise InvalidArgument(parameter.name, "", parameter.expected)
         return values
 
     def _attachment(self, parameter: Parameter, files: "typing.Iterator[Attachment]") -> object:
         file = next(files, None)
-        return self._absent(parameter) if file is None else file
+        return _absent(parameter) if file is None else file
+
+
+# -- reading named options -----------------------------------------------------------------------------
+
+
+def _from_options(
+    parameters: tuple[Parameter, ...], options: Mapping[str, str], message: Message
+) -> tuple[list[object], dict[str, object]]:
+    """Bind arguments that came by name."""
+    known = {each.name for each in parameters}
+    for name, value in options.items():
+        if name not in known:
+            raise InvalidArgument("arguments", name, f"one of {', '.join(sorted(known)) or 'none'}")
+        if len(value) > MAX_LENGTH:
+            raise InvalidArgument(name, "", f"text of at most {MAX_LENGTH} characters")
+    values: list[object] = []
+    flags: dict[str, object] = {}
+    files = iter(message.attachments)
+    for parameter in parameters:
+        given = options.get(parameter.name)
+        if parameter.kind == "flag":
+            flags[parameter.name] = given is not None and _BOOLEANS.get(given.lower(), False)
+        elif parameter.kind == "attachment":
+            values.append(next(files, None) or _absent(parameter))
+        elif parameter.kind == "many":
+            values.extend(_parsed(parameter, word.value, message) for word in split(given or ""))
+            if parameter.required and not values:
+                _absent(parameter)
+        else:
+            values.append(_absent(parameter) if given is None else _parsed(parameter, given, message))
+    return values, flags
+
+
+def _absent(parameter: Parameter) -> object:
+    if parameter.required:
+        raise InvalidArgument(parameter.name, "", parameter.expected)
+    return parameter.default
+
+
+def _parsed(parameter: Parameter, text: str, message: Message) -> object:
+    """:raises InvalidArgument: without the value, if it is a secret"""
+    if not parameter.secret:
+        return parameter.parse(text, message)
+    with suppress(InvalidArgument):  # raised anew, where the one that holds the value is no context of it
+        return parameter.parse(text, message)
+    raise InvalidArgument(parameter.name, WITHHELD, parameter.expected)
 
 
 # -- compiling a signature ----------------------------------------------------------------------------
@@ -361,6 +430,8 @@ def _parameter(parameter: inspect.Parameter, annotation: Any, optional: bool) ->
         reader.choices,
         None if meta is None else meta.ge if meta.ge is not None else meta.gt,
         None if meta is None else meta.le if meta.le is not None else meta.lt,
+        next((extra.kind for extra in extras if isinstance(extra, Completes)), ""),
+        any(isinstance(extra, Secret) for extra in extras),
     )
 
 

@@ -28,6 +28,8 @@ class Command(Struct, frozen=True, eq=False):  # a command is itself: compared a
     :param private: its answers are not for a public channel
     :param sensitive: its arguments may hold secrets, so the message is to be deleted and never shown
     :param metered: False where a rate limit is not to count it
+    :param menu: its label in the menu of a user, on platforms where users have one; the user is its first ``UserRef``,
+        or its ``id`` with the ``kind`` user
     """
 
     name: str
@@ -44,6 +46,7 @@ class Command(Struct, frozen=True, eq=False):  # a command is itself: compared a
     private: bool = False
     sensitive: bool = False
     metered: bool = True
+    menu: str = ""
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -74,6 +77,7 @@ def command(
     private: bool = False,
     sensitive: bool = False,
     metered: bool = True,
+    menu: str = "",
 ) -> Callable[[Callable[..., Awaitable[Any]]], Command]:
     """Make a command of an async function ``(ctx, …) -> Reply | str | None``.
 
@@ -96,7 +100,7 @@ def command(
         description, _, rest = (handler.__doc__ or "").strip().partition("\n")
         return Command(
             name, handler, compile_signature(handler), description, rest.strip(), permission, tuple(aliases),
-            group, cooldown, timeout, concurrency, private, sensitive, metered,
+            group, cooldown, timeout, concurrency, private, sensitive, metered, menu,
         )  # fmt: skip
 
     return make

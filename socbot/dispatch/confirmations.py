@@ -1,4 +1,4 @@
-"""Questions that wait for one person's yes.
+"""Questions that wait for one person's yes, and forms that wait to be filled in.
 
 A question is bound to who asked, where, and what would run; it is answered once, within its time, or never. Modelled on
 OWASP's transaction authorisation: a random one-time token, short-lived, spent by its first use, right or wrong.
@@ -8,16 +8,20 @@ import hmac
 from collections.abc import Callable
 from random import Random
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from socbot.dispatch.arguments import Parameter
 from socbot.dispatch.commands import Command
 from socbot.dispatch.context import Confirm, Context, Handler
 from socbot.dispatch.errors import Refused
 from socbot.dispatch.messages import Identity, Message
-from socbot.dispatch.replies import Question, Reply
+from socbot.dispatch.replies import Form, Input, Question, Reply
 
 LIFETIME = 30.0
 """Seconds in which a question can be answered."""
+
+FORM_LIFETIME = 600.0
+"""Seconds in which a form can be filled in."""
 
 MAX_OPEN = 1_000
 """Open questions; past that the oldest is dropped."""
@@ -29,17 +33,34 @@ _CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class Pending(Struct, frozen=True):
-    """A question that has not been answered."""
+    """A question that has not been answered, or a form that has not been filled in.
+
+    :param action: what runs on yes; None for the handler, with what was filled in
+    :param code: empty for a form
+    :param expires: monotonic
+    """
 
     identity: Identity
-    channel: str
-    guild: str | None
+    message: Message
     command: Command
     argument_text: str
-    arguments: tuple[list[object], dict[str, object]]
-    action: Handler
+    arguments: tuple[list[object], dict[str, object]] | None
+    action: Handler | None
     code: str
-    expires: float  # monotonic
+    expires: float
+
+    def is_for(self, message: Message, identity: Identity) -> bool:
+        """Whether this is the person's, and asked where ``message`` was written."""
+        asked = self.message
+        return (self.identity, asked.channel, asked.guild) == (identity, message.channel, message.guild)
+
+    def filled(self, message: Message) -> Message:
+        """The command with what ``message`` adds to it."""
+        answer = message.answer
+        added = {} if answer is None else answer.options
+        options = (self.message.options or {}) | added
+        return structs.replace(message, text=self.message.text, answer=None, options=options, forms=False,
+                               attachments=self.message.attachments)  # fmt: skip
 
 
 class Confirmations:
@@ -55,25 +76,30 @@ class Confirmations:
 
     def ask(self, ctx: Context, confirm: Confirm) -> Reply:
         """The question as a reply."""
+        code = "".join(self._random.choice(_CODE_LETTERS) for _ in range(6))
+        token = self._keep(ctx, ctx.arguments, confirm.action, code, LIFETIME)
+        return Reply(
+            confirm.question, tone="warn", question=Question(token, code, LIFETIME), private=ctx.command.private
+        )
+
+    def ask_for(self, ctx: Context, lacking: tuple[Parameter, ...]) -> Reply:
+        """A form for the arguments that are lacking."""
+        token = self._keep(ctx, None, None, "", FORM_LIFETIME)
+        inputs = tuple(Input(p.name, p.expected, p.required, p.secret, p.kind in ("rest", "many")) for p in lacking)
+        return Reply(form=Form(token, ctx.command.name, inputs, FORM_LIFETIME), private=True)
+
+    def _keep(
+        self, ctx: Context, arguments: tuple[list[object], dict[str, object]] | None, action: Handler | None, code: str,
+        lifetime: float,
+    ) -> str:  # fmt: skip
         self._forget_expired()
         while len(self._open) >= MAX_OPEN:
             del self._open[next(iter(self._open))]
         token = f"{self._random.getrandbits(128):032x}"
-        code = "".join(self._random.choice(_CODE_LETTERS) for _ in range(6))
         self._open[token] = Pending(
-            ctx.identity,
-            ctx.message.channel,
-            ctx.message.guild,
-            ctx.command,
-            ctx.argument_text,
-            ctx.arguments,
-            confirm.action,
-            code,
-            self._now() + LIFETIME,
+            ctx.identity, ctx.message, ctx.command, ctx.argument_text, arguments, action, code, self._now() + lifetime
         )
-        return Reply(
-            confirm.question, tone="warn", question=Question(token, code, LIFETIME), private=ctx.command.private
-        )
+        return token
 
     def answer(self, message: Message, identity: Identity, token: str) -> Pending:
         """Spend the question behind ``token``.
@@ -86,7 +112,7 @@ class Confirmations:
             raise Refused(
                 "no such question", Reply("That question is no longer open. Run the command again.", tone="warn")
             )
-        if (pending.identity, pending.channel, pending.guild) != (identity, message.channel, message.guild):
+        if not pending.is_for(message, identity):
             raise Refused("somebody else's question", Reply("Only whoever was asked can answer.", private=True))
         del self._open[token]
         return pending
@@ -100,7 +126,7 @@ class Confirmations:
         own = {
             token: pending
             for token, pending in self._open.items()
-            if (pending.identity, pending.channel, pending.guild) == (identity, message.channel, message.guild)
+            if pending.code and pending.is_for(message, identity)
         }
         if not own:
             return None

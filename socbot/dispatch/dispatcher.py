@@ -293,10 +293,13 @@ class Dispatcher:
             )
         if self.closed is not None:
             return self._turned_away(message, pending.command)
+        if pending.action is None:
+            message = pending.filled(message)
         ctx = self._context(
             message, pending.command, identity, is_owner, pending.command.name, pending.argument_text, send
         )
-        ctx.arguments = pending.arguments
+        if pending.arguments is not None:
+            ctx.arguments = pending.arguments
         ctx.action = pending.action
         ctx.confirmed = True
         return ctx
@@ -415,6 +418,10 @@ class Dispatcher:
                 self._permit(ctx)
             systems = self._injected.get(found, ())  # none for the dispatcher's own answer to what is no command
             plain = not found.signature.parameters and (not ctx.argument_text or found not in self._injected)
+            if ctx.message.forms and (lacking := found.signature.lacking(ctx.message.options or {})):
+                ctx.reply = form = self._confirmations.ask_for(ctx, lacking)
+                times[-1] = self._now()
+                return form
             arguments, flags = _NO_ARGUMENTS if plain else ctx.arguments
             if found.concurrency is not None or found.cooldown:
                 self._claim(ctx)
@@ -564,5 +571,6 @@ def _private(reply: Reply) -> Reply:
     if reply.private:
         return reply
     return Reply(
-        reply.text, reply.title, reply.fields, reply.items, reply.tone, reply.files, reply.chart, True, reply.question
-    )
+        reply.text, reply.title, reply.fields, reply.items, reply.tone, reply.files, reply.chart, True, reply.question,
+        reply.form,
+    )  # fmt: skip

@@ -23,6 +23,10 @@ class UserError(Exception):
         return Reply(str(self), tone="warn")
 
 
+WITHHELD = "…"
+"""Stands for the value of a secret argument that is wrong."""
+
+
 class InvalidArgument(UserError):
     """One argument is not what the command takes."""
 
@@ -33,7 +37,8 @@ class InvalidArgument(UserError):
         super().__init__(argument, value, expected)
 
     def __str__(self) -> str:
-        shown = f"`{escape(self.value, 60)}` is not {self.expected}" if self.value else f"missing: {self.expected}"
+        given = "what was given" if self.value == WITHHELD else f"`{escape(self.value, 60)}`"
+        shown = f"{given} is not {self.expected}" if self.value else f"missing: {self.expected}"
         lines = [f"{self.argument}: {shown}."]
         if self.usage:
             lines.append(f"Usage: `{self.usage}`")

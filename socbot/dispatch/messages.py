@@ -1,5 +1,6 @@
 """What comes in, free of any platform. Every id is a string."""
 
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -22,19 +23,42 @@ class User(Struct, frozen=True):
 
 
 class Attachment(Struct, frozen=True):
-    """A file that came with a message; ``size`` in bytes, ``content`` where the transport has it at hand."""
+    """A file that came with a message; ``size`` in bytes.
+
+    :param content: where the transport has it at hand
+    :param fetch: gets it otherwise; a transport's own, called by ``read``
+    """
 
     name: str
     size: int
     url: str = ""
     content: bytes | None = None
+    fetch: Callable[[], Awaitable[bytes]] | None = None
+
+    async def read(self) -> bytes:
+        """The file's content, fetched when it is not at hand: only what passed the chain costs a download.
+
+        :raises FileNotFoundError: if the transport gave neither the content nor a way to it
+        """
+        if self.content is not None:
+            return self.content
+        if self.fetch is None:
+            raise FileNotFoundError(f"the content of {self.name!r} did not come with the message")
+        return await self.fetch()
 
 
 class Answer(Struct, frozen=True):
-    """The answer to a question that was asked with a ``Confirm``."""
+    """The answer to a question that was asked with a ``Confirm``, or what was filled into a ``Form``.
+
+    :param options: what was filled in, by the name of the argument
+    """
 
     token: str
     yes: bool
+    options: dict[str, str] = {}
+
+    def __repr__(self) -> str:  # what is filled in may be a secret
+        return f"Answer(yes={self.yes}, options={sorted(self.options)})"
 
 
 class Message(Struct, frozen=True):
@@ -46,6 +70,9 @@ class Message(Struct, frozen=True):
     :param stable_ids: False where an author's id may change hands (nicknames); such an author is nobody's owner or
         administrator
     :param answer: set instead of text where a platform has buttons
+    :param options: the arguments by name, as somebody would type each, where a platform has a form for them; the text
+        is the command's name alone then
+    :param forms: whether an argument that is missing can be asked for with a ``Form``
     """
 
     text: str
@@ -58,6 +85,14 @@ class Message(Struct, frozen=True):
     edited: bool = False
     stable_ids: bool = True
     answer: Answer | None = None
+    options: dict[str, str] | None = None
+    forms: bool = False
+
+    def __repr__(self) -> str:  # what is filled into a form may be a secret
+        given = "" if self.options is None else f", options={sorted(self.options)}"
+        return (
+            f"Message({self.text!r}, {self.author!r}, {self.platform!r}, guild={self.guild!r}, id={self.id!r}{given})"
+        )
 
     @property
     def identity(self) -> Identity:

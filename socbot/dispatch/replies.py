@@ -105,12 +105,44 @@ class Question(Struct, frozen=True):
         return f"Question(expires_in={self.expires_in})"
 
 
+class Input(Struct, frozen=True):
+    """One thing to be filled into a ``Form``: an argument of the command.
+
+    :param hint: what is accepted, in words
+    :param secret: not to be shown again, and not to be kept
+    :param long: whether it may have several lines
+    """
+
+    name: str
+    hint: str
+    required: bool = True
+    secret: bool = False
+    long: bool = False
+
+
+class Form(Struct, frozen=True):
+    """A form that waits for one person to fill in what a command lacks.
+
+    :param token: what the filled form carries
+    :param expires_in: seconds
+    """
+
+    token: str
+    title: str
+    inputs: tuple[Input, ...]
+    expires_in: float
+
+    def __repr__(self) -> str:
+        return f"Form({self.title!r}, {[each.name for each in self.inputs]})"
+
+
 class Reply(Struct, frozen=True):
     """What a handler answers.
 
     :param items: the lines of a listing; a transport shows them in pages
     :param private: not for a public channel
     :param question: filled in by the dispatcher for a ``Confirm``
+    :param form: filled in by the dispatcher where the message came from a surface that has forms
     """
 
     text: str = ""
@@ -122,6 +154,7 @@ class Reply(Struct, frozen=True):
     chart: Chart | None = None
     private: bool = False
     question: Question | None = None
+    form: Form | None = None
 
     @classmethod
     def error(cls, text: str) -> "Reply":
@@ -140,6 +173,8 @@ class Reply(Struct, frozen=True):
         if self.question:
             seconds = f"{self.question.expires_in:.0f} s"
             parts.append(f"To go on, answer within {seconds}: confirm {self.question.code}")
+        if self.form:
+            parts.append("To be filled in: " + ", ".join(f"{each.name} ({each.hint})" for each in self.form.inputs))
         return plain("\n".join(part for part in parts if part), zone)
 
     def __str__(self) -> str:

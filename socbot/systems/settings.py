@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from socbot.config import Config, Loaded, decode, key_type, load, parse_value
+from socbot.config import SECRET_KEYS, Config, Loaded, decode, key_type, load, parse_value
 from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import Clock
 from socbot.documents import ConfigError
@@ -255,7 +255,8 @@ def _differences(before: Config, after: Config) -> tuple[str, ...]:
             for name in old.__struct_fields__:
                 was, now = getattr(old, name), getattr(new, name)
                 if was != now:
-                    lines.append(f"{section}.{name}: {shown(name, was)} → {shown(name, now)}")
+                    key = f"{section}.{name}"
+                    lines.append(f"{key}: {shown(key, was)} → {shown(key, now)}")
         else:
             lines.append(f"{section}: {shown(section, old)} → {shown(section, new)}")
     return tuple(lines)
@@ -269,7 +270,9 @@ def _chain(config: Config) -> str:
 
 
 def shown(key: str, value: Any) -> str:
-    """The value of ``key`` as config.yaml would have it."""
+    """The value of ``key`` as config.yaml would have it; of a secret only whether there is one."""
+    if key in SECRET_KEYS:
+        return "(set)" if value else "(not set)"
     if isinstance(value, str):
         return value
     if isinstance(value, float) and not key.endswith("_minutes"):
