@@ -43,6 +43,7 @@ from socbot.systems.erasure import Erasure
 from socbot.systems.errors import Errors
 from socbot.systems.identities import Pseudonyms
 from socbot.systems.lifecycle import Lifecycle
+from socbot.systems.notices import Notices
 from socbot.systems.pipeline import Pipeline
 from socbot.systems.profiler import Profiler
 from socbot.systems.rate_limit import RateLimiter
@@ -79,7 +80,7 @@ _log = logging.getLogger("socbot")
 class Options(TypedDict, total=False):
     """What a host may give a bot beside its configuration.
 
-    :param notify: tells the owner what concerns the owner; without it, that goes to the log
+    :param notify: tells the owner what concerns the owner; the first of the ways, whatever the transports offer
     :param commands: the embedder's own, beside the built-in ones
     :param systems: the embedder's own, for their commands and middleware to ask for
     :param owners: owners beside those of ``bot.owners``
@@ -112,7 +113,6 @@ class Bot:
 
     def __init__(self, loaded: Loaded, **options: Unpack[Options]) -> None:
         self._loaded = loaded
-        self._notify = options.get("notify")
         self._own_commands = tuple(options.get("commands", ()))
         self._own_systems = tuple(options.get("systems", ()))
         self._own_owners = tuple(options.get("owners", ()))
@@ -121,6 +121,9 @@ class Bot:
         self._random = options.get("random") or SystemRandom()
         self._with_jobs = options.get("jobs", True)
         self.redactor = Redactor(secrets_of(loaded.config))
+        self.notices = Notices(self._clock, self.redactor)
+        if (notify := options.get("notify")) is not None:
+            self.notices.offer("host", notify)
         self._stack = AsyncExitStack()
         self._started = False
         self._drained = False
@@ -256,6 +259,7 @@ class Bot:
             self.erasure,
             self.supervisor,
             self.vitals,
+            self.notices,
             *self._own_systems,
         )
         self.pipeline = Pipeline(
@@ -301,6 +305,7 @@ class Bot:
             *self.traces.jobs(),
             *self.analytics.jobs(),
             *self.errors.jobs(),
+            *self.notices.jobs(),
             *self.supervisor.jobs(),
         )
 
@@ -341,15 +346,12 @@ class Bot:
     # -- while it runs --------------------------------------------------------------------------------
 
     async def notify(self, reply: Reply) -> None:
-        """Tell the owner."""
-        if self._notify is not None:
-            await self._notify(reply)
-        else:
-            _log.warning("for the owner: %s", reply)
+        """Tell the owner; see ``Notices.notify``."""
+        await self.notices.notify(reply)
 
-    def on_notice(self, notify: Notify) -> None:
-        """Have the owner told by ``notify``."""
-        self._notify = notify
+    def on_notice(self, notify: Notify, name: str = "console") -> None:
+        """Have the owner told by ``notify`` too, where the ways before it fail; ``name`` is what health calls it."""
+        self.notices.offer(name, notify)
 
     def _is_protected(self, identity: Identity) -> bool:
         return identity in self.owners or identity in self.identities
