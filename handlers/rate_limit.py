@@ -1,10 +1,11 @@
 """The rate limiter's commands."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta
 
-from socbot.dispatch.arguments import Duration
+from socbot.dispatch.arguments import Completes, Duration
 from socbot.dispatch.commands import Command, command
 from socbot.dispatch.context import Context
 from socbot.dispatch.dispatcher import Dispatcher
@@ -12,10 +13,12 @@ from socbot.dispatch.errors import InvalidArgument, NotPermitted
 from socbot.dispatch.messages import Identity, UserRef
 from socbot.dispatch.replies import Field, Reply, escape, moment
 from socbot.documents import ConfigError
-from socbot.systems.rate_limit import RateLimiter, Refusal
+from socbot.systems.rate_limit import Lift, RateLimiter, Refusal
 from socbot.systems.settings import Settings
 
-CommandName = Annotated[str, Meta(description="a command's name", max_length=64, examples=["ping"])]
+CommandName = Annotated[
+    str, Meta(description="a command's name", max_length=64, examples=["ping"]), Completes("command")
+]
 
 
 @command("rate_limit_status", permission="public", group="rate_limit")
@@ -38,6 +41,7 @@ async def rate_limit_status(
     ]
     if standing.muted:
         fields.append(Field("Timed out", f"for {standing.muted:.0f} s"))
+        fields.append(Field("Carried out as", escape(standing.enforced, 200) or "bot mute"))
     return Reply(title=f"Limits of {_shown(ctx, identity)}", fields=tuple(fields))
 
 
@@ -58,11 +62,12 @@ async def set_command_cooldown(
     return Reply.ok(f"Cooldown of `{found.name}`: {_cooldown(before.value)} → {_cooldown(after.value)}")
 
 
-@command("reset_violations", permission="owner", group="rate_limit")
+@command("reset_violations", permission="owner", group="rate_limit", menu="Forget violations")
 async def reset_violations(ctx: Context, limits: RateLimiter, user: UserRef) -> Reply:
     """Let nothing count against a user any more; lifts a timeout."""
     cleared = await limits.reset_violations(user.identity)
-    return Reply.ok(f"{cleared} violations of {_shown(ctx, user.identity)} count no longer.")
+    text = f"{cleared.violations} violations of {_shown(ctx, user.identity)} count no longer."
+    return _with_lifts(text, cleared.lifts)
 
 
 @command("rate_limit_stats", permission="owner", group="rate_limit")
@@ -70,6 +75,7 @@ async def rate_limit_stats(ctx: Context, limits: RateLimiter) -> Reply:
     """Violations, what they cost, who commits most, and which commands are refused most."""
     stats = await limits.stats()
     top = [f"{_shown(ctx, (platform, id))}: {count} violations" for platform, id, count in stats.top]
+    enforced = [f"timeouts carried out as {escape(words, 200)}: {count}" for words, count in stats.enforced]
     refusals = [f"`{escape(name, 64)}`: refused {count} times" for name, count in stats.refusals]
     return Reply(
         title="Rate limiting",
@@ -79,7 +85,7 @@ async def rate_limit_stats(ctx: Context, limits: RateLimiter) -> Reply:
             Field("Timed out", str(stats.timed_out)),
             Field("Blacklisted", str(stats.blacklisted)),
         ),
-        items=(*top, *refusals),
+        items=(*top, *enforced, *refusals),
     )
 
 
@@ -101,7 +107,7 @@ async def rate_limit_exempt(
     )
     if exemption is None:
         return Reply.ok(f"{_shown(ctx, user.identity)} is limited again.")
-    return Reply.ok(f"{_shown(ctx, user.identity)} is exempt {_until(exemption.until)}.")
+    return _with_lifts(f"{_shown(ctx, user.identity)} is exempt {_until(exemption.until)}.", exemption.lifts)
 
 
 @command("rate_limit_test", permission="owner", group="rate_limit")
@@ -123,6 +129,16 @@ async def rate_limit_test(
     text = f"Not limited in fact: {exempt}. If it were otherwise:" if exempt else ""
     lines = tuple(f"{number}. {_call(refusal)}" for number, refusal in enumerate(calls, 1))
     return Reply(text, f"{count} calls of {found.name} by {_shown(ctx, identity)}, tried", items=lines)
+
+
+def _with_lifts(text: str, lifts: Sequence[Lift]) -> Reply:
+    """The answer, with what became of the platform's timeouts."""
+    lines = tuple(
+        f"The timeout in `{escape(lift.guild, 64)}` "
+        + (f"was not lifted: {escape(lift.why_not, 200)}" if lift.why_not else "is lifted.")
+        for lift in lifts
+    )
+    return Reply(text, items=lines, tone="warn" if any(lift.why_not for lift in lifts) else "ok")
 
 
 def _command(dispatcher: Dispatcher, name: str) -> Command:

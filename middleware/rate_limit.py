@@ -74,7 +74,9 @@ class RateLimit:
         return self._violated(ctx, refusal)
 
     async def _violated(self, ctx: Context, refusal: Refusal) -> RateLimited:
-        return RateLimited(refusal, await self._limits.violate(ctx.identity, ctx.command.name))
+        guild = ctx.message.guild
+        violation = await self._limits.violate(ctx.identity, ctx.command.name, guild, admin=ctx.is_admin)
+        return RateLimited(refusal, violation)
 
 
 def _wait_reply(refusal: Refusal) -> Reply:
@@ -86,11 +88,17 @@ def _wait_reply(refusal: Refusal) -> Reply:
     return Reply(text, "⏱️ Rate Limit Exceeded", (remaining,), tone="warn", private=True)
 
 
+def _timed_out(violation: Violation) -> str:
+    if violation.is_silenced:
+        return "you are timed out in this community, and the bot does not answer you anywhere,"
+    return "the bot does not answer you"
+
+
 def _violation_reply(violation: Violation) -> Reply:
     length = "for ever" if violation.duration is None else f"for {Duration(violation.duration)}"
     text = {
         "warn": "You use commands faster than the limits allow. Going on costs more each time.",
-        "timeout": f"You kept exceeding the limits: the bot does not answer you {length}.",
+        "timeout": f"You kept exceeding the limits: {_timed_out(violation)} {length}.",
         "blacklist": f"You kept exceeding the limits: you are on the blacklist {length}.",
     }[violation.action]
     title = {"warn": "⚠️ Rate Limit Warning", "timeout": "🔇 Timed Out", "blacklist": "🚫 Access Denied"}[

@@ -2,6 +2,7 @@ import pytest
 
 from socbot.bot import Bot
 from socbot.config import RateLimitConfig
+from socbot.dispatch.messages import Identity
 from socbot.dispatch.replies import Reply
 from socbot.testing import FakeClock, owner_said, said
 from tests.conftest import MakeBot
@@ -55,6 +56,34 @@ async def test_a_timeout_shows_and_is_lifted(make_bot: MakeBot, clock: FakeClock
         assert "2 violations" in (await ask(bot, "!reset_violations 42")).text
         assert "Timed out" not in fields(await ask(bot, "!rate_limit_status 42"))
         assert (await bot.dispatch(said("!ping"))).status == "ok"
+
+
+class Platform:
+    """Silences; refuses to end it, as long as it has a reason."""
+
+    why_not: str | None = "missing permission @everyone"
+
+    async def time_out(self, identity: Identity, guild: str, seconds: float, reason: str) -> str | None:
+        return None
+
+    async def lift(self, identity: Identity, guild: str, until: float) -> str | None:
+        return self.why_not
+
+
+async def test_what_a_platform_really_did_is_shown(make_bot: MakeBot, clock: FakeClock) -> None:
+    async with make_bot(clock=clock) as bot:
+        platform = Platform()
+        bot.rate_limiter.enforce_with("local", platform)
+        for _ in range(2):
+            await bot.rate_limiter.violate(MALLORY, "ping", "g1")
+        assert fields(await ask(bot, "!rate_limit_status 42"))["Carried out as"] == "local timeout"
+        assert "timeouts carried out as local timeout: 1" in (await ask(bot, "!rate_limit_stats")).items
+        reply = await ask(bot, "!reset_violations 42")
+        assert reply.tone == "warn"
+        assert reply.items == ("The timeout in `g1` was not lifted: missing permission ＠everyone",)
+        platform.why_not = None
+        reply = await ask(bot, "!rate_limit_exempt 42")
+        assert (reply.tone, reply.items) == ("ok", ("The timeout in `g1` is lifted.",))
 
 
 async def test_a_commands_cooldown_is_set_at_once_and_kept(make_bot: MakeBot, clock: FakeClock) -> None:

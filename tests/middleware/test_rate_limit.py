@@ -8,7 +8,8 @@ from socbot.bot import Bot
 from socbot.config import LadderStep, MiddlewareConfig, RateLimitConfig
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
-from socbot.dispatch.outcomes import Outcome
+from socbot.dispatch.messages import Identity
+from socbot.dispatch.outcomes import Mode, Outcome
 from socbot.dispatch.replies import Reply
 from socbot.testing import OWNER, FakeClock, owner_said, said
 from tests.conftest import MakeBot
@@ -160,6 +161,67 @@ async def test_where_it_stands_before_the_blacklist_the_listed_are_told_nothing(
         assert {outcome.status for outcome in outcomes} == {"refused"}
         assert {outcome.reply for outcome in outcomes} == {None}
         assert (await bot.rate_limiter.stats()).violations == 0
+
+
+class Platform:
+    """Writes down whom it silences."""
+
+    def __init__(self, why_not: str | None = None) -> None:
+        self.asked: list[tuple[Identity, str, float]] = []
+        self.why_not = why_not
+
+    async def time_out(self, identity: Identity, guild: str, seconds: float, reason: str) -> str | None:
+        self.asked.append((identity, guild, seconds))
+        return self.why_not
+
+    async def lift(self, identity: Identity, guild: str, until: float) -> str | None:
+        return self.why_not
+
+
+@pytest.mark.parametrize(
+    ("why_not", "told"),
+    [
+        (None, "you are timed out in this community, and the bot does not answer you anywhere, for 5m."),
+        ("missing permission", "You kept exceeding the limits: the bot does not answer you for 5m."),
+    ],
+)
+async def test_who_is_timed_out_hears_what_really_happened(
+    make_bot: MakeBot, clock: FakeClock, why_not: str | None, told: str
+) -> None:
+    platform = Platform(why_not)
+    async with make_bot(clock=clock, commands=[work]) as bot:
+        bot.rate_limiter.enforce_with("local", platform)
+        outcomes = await hammer(bot, clock, 120)
+    (notice,) = [outcome.reply for outcome in outcomes if title(outcome) == "🔇 Timed Out"]
+    assert notice is not None
+    assert told in notice.text
+    assert platform.asked == [(("local", "42"), "g1", 300.0)]
+
+
+async def test_an_administrator_is_not_asked_to_be_silenced(make_bot: MakeBot, clock: FakeClock) -> None:
+    platform, config = Platform(), RateLimitConfig(exempt_admins=False, ladder=(LadderStep("timeout", 60.0),))
+    async with make_bot(clock=clock, commands=[work], rate_limit=config) as bot:
+        bot.rate_limiter.enforce_with("local", platform)
+        outcomes = [await bot.dispatch(said("!work", admin=True)) for _ in range(4)]
+        assert title(outcomes[-1]) == "🔇 Timed Out"
+        assert (await bot.rate_limiter.stats()).enforced == (("bot mute only: an administrator", 1),)
+    assert platform.asked == []
+
+
+@pytest.mark.promise("P23")
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+async def test_the_platform_silences_nobody_who_is_listed_and_nobody_in_shadow_mode(
+    make_bot: MakeBot, clock: FakeClock, mode: Mode
+) -> None:
+    platform = Platform()
+    chain = (MiddlewareConfig("rate_limit", mode), *(MiddlewareConfig(name) for name in ("blacklist", *FIVE[2:])))
+    async with make_bot(clock=clock, commands=[work], middleware=chain) as bot:
+        bot.rate_limiter.enforce_with("local", platform)
+        if mode == "enforce":
+            await bot.dispatch(owner_said("!blacklist_add user 42 spam"))
+        await hammer(bot, clock, 60)
+        assert (await bot.rate_limiter.stats()).violations == 0
+    assert platform.asked == []
 
 
 async def test_a_confirmed_action_is_not_counted_again(make_bot: MakeBot, clock: FakeClock) -> None:

@@ -271,9 +271,9 @@ async def test_resetting_violations_lifts_the_timeout_and_starts_the_ladder_anew
     await limits.violate(MALLORY, "ping")
     await limits.violate(MALLORY, "ping")
     assert limits.muted(MALLORY) is not None
-    assert await limits.reset_violations(MALLORY) == 2
+    assert (await limits.reset_violations(MALLORY)).violations == 2
     assert limits.muted(MALLORY) is None
-    assert await limits.reset_violations(MALLORY) == 0
+    assert (await limits.reset_violations(MALLORY)).violations == 0
     assert (await limits.violate(MALLORY, "ping")).action == "warn"
 
 

@@ -1,6 +1,7 @@
 """How often a user may run commands, and what becomes of who will not keep to it."""
 
+from socbot.systems.rate_limit.enforcement import Enforcer, Lift
 from socbot.systems.rate_limit.limiter import Refusal
 from socbot.systems.rate_limit.system import RateLimiter, Violation
 
-__all__ = ["RateLimiter", "Refusal", "Violation"]
+__all__ = ["Enforcer", "Lift", "RateLimiter", "Refusal", "Violation"]

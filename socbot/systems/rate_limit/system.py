@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import anyio
 import anyio.lowlevel
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from socbot.config import LadderStep, RateLimitConfig
 from socbot.dispatch.arguments import Duration
@@ -20,6 +20,16 @@ from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.systems.blacklist import Blacklist
 from socbot.systems.identities import storable
+from socbot.systems.rate_limit.enforcement import (
+    UNKNOWN,
+    Enforcement,
+    Enforcer,
+    Lift,
+    Timeout,
+    is_silenced,
+    last_enforced,
+    running_timeouts,
+)
 from socbot.systems.rate_limit.limiter import QUIET, Limiter, Refusal
 from socbot.systems.rate_limit.table import Table
 
@@ -36,6 +46,7 @@ class Violation(Struct, frozen=True):
     :param steps: how many steps the ladder has
     :param duration: seconds of the timeout or listing; None for ever
     :param told: whether the person is to hear of it
+    :param enforced: of a timeout, what really happened beside the bot's own mute
     """
 
     action: Action
@@ -43,16 +54,23 @@ class Violation(Struct, frozen=True):
     steps: int
     duration: float | None = None
     told: bool = True
+    enforced: str = ""
+
+    @property
+    def is_silenced(self) -> bool:
+        """Whether the platform itself silences the person."""
+        return is_silenced(self.enforced)
 
 
 class Exemption(Struct, frozen=True):
-    """Who is not limited, until when (None for ever), by whose word."""
+    """Who is not limited, until when (None for ever), by whose word; ``lifts`` are the timeouts that it ended."""
 
     platform: str
     id: str
     until: float | None
     given_by: str
     given_at: float
+    lifts: tuple[Lift, ...] = ()
 
 
 class Standing(Struct, frozen=True):
@@ -61,6 +79,7 @@ class Standing(Struct, frozen=True):
     :param used: how much of the burst is in use
     :param cooldowns: commands whose own cooldown runs
     :param muted: how long a timeout lasts still
+    :param enforced: what really happened when that timeout began
     :param exempt: why the user is not limited, or an empty text
     """
 
@@ -72,11 +91,15 @@ class Standing(Struct, frozen=True):
     violations: int
     steps: int
     muted: float
+    enforced: str
     exempt: str
 
 
 class RateLimitStats(Struct, frozen=True):
-    """Since the first violation that is kept; ``refusals`` up to the last flush of the telemetry."""
+    """Since the first violation that is kept; ``refusals`` up to the last flush of the telemetry.
+
+    :param enforced: how often a timeout came to what
+    """
 
     violations: int
     warned: int
@@ -84,6 +107,14 @@ class RateLimitStats(Struct, frozen=True):
     blacklisted: int
     top: tuple[tuple[str, str, int], ...]
     refusals: tuple[tuple[str, int], ...]
+    enforced: tuple[tuple[str, int], ...] = ()
+
+
+class Cleared(Struct, frozen=True):
+    """What was taken back: how many violations counted, and which timeouts of the platform."""
+
+    violations: int
+    lifts: tuple[Lift, ...] = ()
 
 
 class RateLimiter:
@@ -99,6 +130,11 @@ class RateLimiter:
         self._limiter = Limiter(config, Table(config.max_users))
         self._muted: dict[Identity, float] = {}
         self._exempt: dict[Identity, float] = {}
+        self._enforcement = Enforcement(database)
+
+    def enforce_with(self, platform: str, enforcer: Enforcer, patience: float = 3.0) -> None:
+        """Have timeouts carried out on ``platform`` too; ``patience`` is the seconds that each call has."""
+        self._enforcement.use(platform, enforcer, patience)
 
     @property
     def config(self) -> RateLimitConfig:
@@ -187,48 +223,61 @@ class RateLimiter:
 
     # -- violations -------------------------------------------------------------------------------------
 
-    async def violate(self, identity: Identity, command: str) -> Violation:
+    async def violate(
+        self, identity: Identity, command: str, guild: str | None = None, *, admin: bool = False
+    ) -> Violation:
         """Record a violation and do what its step of the ladder says; all of it is stored when this returns.
 
-        Whoever cannot be listed is warned and nothing more.
+        Whoever cannot be listed is warned and nothing more. A timeout is the bot's own mute at once; where the
+        platform can silence members of ``guild`` it is asked to, once the violation is stored.
 
+        :param admin: of that guild, whom a platform does not silence
         :raises StoreError: if it could not be stored
         """
-        wall, config = self._clock.time(), self._config
-        spared = self._blacklist.is_protected(identity)
+        config, spared = self._config, self._blacklist.is_protected(identity)
+        enforced = self._enforcement.at_first(identity[0], guild, admin=admin)
+        case = _Case(identity, command, self._clock.time(), guild or "", enforced)
         with anyio.CancelScope(shield=True):  # what is committed must be in force
-            violation = await self._database.write(
-                lambda connection: _record_violation(connection, identity, command, wall, config, spared)
+            key, violation = await self._database.write(
+                lambda connection: _record_violation(connection, case, config, spared)
             )
-            if violation.action == "timeout" and violation.duration is not None:
-                self._muted[identity] = self._clock.monotonic() + violation.duration
-            elif violation.action == "blacklist" and not self._blacklist.is_listed("user", identity):
-                await self._blacklist.add(
-                    "user",
-                    identity,
-                    reason=f"{violation.number} rate limit violations within {Duration(config.decay)}",
-                    by="rate_limit",
-                    duration=violation.duration,
-                    source="rate_limit",
-                )
-        return violation
+            await self._punish(identity, violation)
+        if violation.enforced != UNKNOWN or guild is None or violation.duration is None:
+            return violation
+        reason = _reason(violation, config)
+        enforced = await self._enforcement.time_out(identity, key, guild, violation.duration, reason)
+        return structs.replace(violation, enforced=enforced)
 
-    async def reset_violations(self, identity: Identity) -> int:
-        """Let nothing count against the user any more, and lift a timeout; how many violations did count.
+    async def _punish(self, identity: Identity, violation: Violation) -> None:
+        if violation.action == "timeout" and violation.duration is not None:
+            self._muted[identity] = self._clock.monotonic() + violation.duration
+        elif violation.action == "blacklist" and not self._blacklist.is_listed("user", identity):
+            await self._blacklist.add(
+                "user",
+                identity,
+                reason=_reason(violation, self._config),
+                by="rate_limit",
+                duration=violation.duration,
+                source="rate_limit",
+            )
 
+    async def reset_violations(self, identity: Identity) -> Cleared:
+        """Let nothing count against the user any more, and lift a timeout, the platform's too.
+
+        :returns: how many violations did count, and what became of the platform's timeouts
         :raises StoreError: if it could not be stored; then nothing has changed
         """
         wall, since = self._clock.time(), self._clock.time() - self._config.decay
         with anyio.CancelScope(shield=True):
-            cleared = await self._database.write(lambda connection: _clear(connection, identity, wall, since))
+            cleared, timeouts = await self._database.write(lambda connection: _clear(connection, identity, wall, since))
             self._muted.pop(identity, None)
             self._limiter.end_episode(identity, self._clock.monotonic())
-        return cleared
+        return Cleared(cleared, await self._enforcement.lift(identity, timeouts))
 
     # -- exemptions -------------------------------------------------------------------------------------
 
     async def toggle_exemption(self, identity: Identity, by: str, duration: float | None = None) -> Exemption | None:
-        """Exempt the user for ``duration`` seconds or for ever, or limit one again who was exempt.
+        """Exempt the user for ``duration`` seconds or for ever, which lifts a timeout, or limit again who was exempt.
 
         :returns: the exemption; None if there is none any more
         :raises StoreError: if it could not be stored; then nothing has changed
@@ -241,10 +290,10 @@ class RateLimiter:
                 return None
             until = None if duration is None else wall + duration
             exemption = Exemption(*identity, until, by, wall)
-            await self._database.write(lambda connection: _write_exemption(connection, exemption))
+            timeouts = await self._database.write(lambda connection: _write_exemption(connection, exemption))
             self._exempt[identity] = math.inf if duration is None else now + duration
             self._muted.pop(identity, None)
-        return exemption
+        return structs.replace(exemption, lifts=await self._enforcement.lift(identity, timeouts))
 
     async def exemptions(self) -> tuple[Exemption, ...]:
         """Who is exempt by name, newest first."""
@@ -261,7 +310,12 @@ class RateLimiter:
 
     async def standing(self, identity: Identity, *, owner: bool = False, admin: bool = False) -> Standing:
         now, since = self._clock.monotonic(), self._clock.time() - self._config.decay
-        violations = await self._database.read(lambda connection: _count_violations(connection, identity, since))
+        violations, enforced = await self._database.read(
+            lambda connection: (
+                _count_violations(connection, identity, since),
+                last_enforced(connection, identity, self._clock.time()),
+            )
+        )
         limiter, muted = self._limiter, self.muted(identity)
         waits = ((name, limiter.command_wait(identity, name, now)) for name in self._config.cooldowns)
         return Standing(
@@ -273,6 +327,7 @@ class RateLimiter:
             violations,
             len(self._config.ladder),
             muted.retry_after if muted else 0.0,
+            enforced if muted else "",
             self.exemption(identity, owner=owner, admin=admin),
         )
 
@@ -357,34 +412,54 @@ def _count_violations(connection: Connection, identity: Identity, since: float) 
     return int(rows[0][0])
 
 
+def _reason(violation: Violation, config: RateLimitConfig) -> str:
+    return f"{violation.number} rate limit violations within {Duration(config.decay)}"
+
+
+class _Case(Struct, frozen=True):
+    """What is recorded of a violation: whose, by which command, when, where, and what a timeout comes to at first."""
+
+    identity: Identity
+    command: str
+    at: float
+    guild: str
+    enforced: str
+
+
 def _record_violation(
-    connection: Connection, identity: Identity, command: str, wall: float, config: RateLimitConfig, spared: bool
-) -> Violation:
-    number = _count_violations(connection, identity, wall - config.decay) + 1
+    connection: Connection, case: _Case, config: RateLimitConfig, spared: bool
+) -> tuple[int, Violation]:
+    """The key of the row, and what the violation costs."""
+    number = _count_violations(connection, case.identity, case.at - config.decay) + 1
     step = LadderStep("warn") if spared else _step(config, number)
-    told = step.action != "warn" or _count_violations(connection, identity, wall - QUIET) == 0
-    connection.change(
-        "INSERT INTO rate_limit_violations (platform, subject, at, command, action, until)"
-        " VALUES (:platform, :subject, :at, :command, :action, :until)",
-        _key(identity)
+    told = step.action != "warn" or _count_violations(connection, case.identity, case.at - QUIET) == 0
+    enforced = case.enforced if step.action == "timeout" else ""
+    [(key,)] = connection.execute(
+        "INSERT INTO rate_limit_violations (platform, subject, at, command, action, until, enforced, guild)"
+        " VALUES (:platform, :subject, :at, :command, :action, :until, :enforced, :guild) RETURNING id",
+        _key(case.identity)
         | {
-            "at": wall,
-            "command": command,
+            "at": case.at,
+            "command": case.command,
             "action": step.action,
-            "until": None if step.duration is None else wall + step.duration,
+            "until": None if step.duration is None else case.at + step.duration,
+            "enforced": enforced,
+            "guild": storable(case.guild),
         },
     )
-    return Violation(step.action, number, len(config.ladder), step.duration, told)
+    return key, Violation(step.action, number, len(config.ladder), step.duration, told, enforced)
 
 
-def _clear(connection: Connection, identity: Identity, wall: float, since: float) -> int:
+def _clear(connection: Connection, identity: Identity, wall: float, since: float) -> tuple[int, list[Timeout]]:
+    """How many violations counted, and the timeouts to be lifted."""
     counted = _count_violations(connection, identity, since)
+    timeouts = running_timeouts(connection, identity, wall)
     connection.change(
         "UPDATE rate_limit_violations SET cleared_at = :at"
         " WHERE platform = :platform AND subject = :subject AND cleared_at IS NULL",
         _key(identity) | {"at": wall},
     )
-    return counted
+    return counted, timeouts
 
 
 class _Stored(Struct):
@@ -456,7 +531,8 @@ def _write_cooldowns(connection: Connection, unsaved: dict[tuple[Identity, str],
         )
 
 
-def _write_exemption(connection: Connection, exemption: Exemption) -> None:
+def _write_exemption(connection: Connection, exemption: Exemption) -> list[Timeout]:
+    """Store it; the timeouts to be lifted."""
     connection.change(
         "INSERT INTO rate_limit_exemptions (platform, subject, until, given_by, given_at)"
         " VALUES (:platform, :subject, :ends, :by, :at) ON CONFLICT (platform, subject)"
@@ -469,6 +545,7 @@ def _write_exemption(connection: Connection, exemption: Exemption) -> None:
             "at": exemption.given_at,
         },
     )
+    return running_timeouts(connection, (exemption.platform, exemption.id), exemption.given_at)
 
 
 def _delete_exemption(connection: Connection, identity: Identity) -> int:
@@ -488,6 +565,10 @@ def _read_stats(connection: Connection) -> RateLimitStats:
     refusals = connection.execute(
         "SELECT command, count FROM rate_limit_refusals ORDER BY count DESC, command LIMIT 20"
     )
+    enforced = connection.execute(
+        "SELECT enforced, count(*) FROM rate_limit_violations WHERE action = 'timeout' AND enforced <> ''"
+        " GROUP BY enforced ORDER BY count(*) DESC, enforced LIMIT 10"
+    )
     return RateLimitStats(
         sum(actions.values()),
         actions.get("warn", 0),
@@ -495,6 +576,7 @@ def _read_stats(connection: Connection) -> RateLimitStats:
         actions.get("blacklist", 0),
         tuple((platform, subject, count) for platform, subject, count in top),
         tuple((command, count) for command, count in refusals),
+        tuple((words, count) for words, count in enforced),
     )
 
 
