@@ -9,6 +9,7 @@ import anyio.to_thread
 import msgspec
 from msgspec import Meta
 
+from socbot.dispatch.arguments import Completes
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.dispatcher import Dispatcher
@@ -21,7 +22,9 @@ from socbot.systems.exports import to_csv, to_json
 
 Days: TypeAlias = Annotated[int, Meta(ge=1, le=3650)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=100)]
-Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, description="the name of a command")]
+Name: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=64, description="the name of a command"), Completes("command")
+]
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MOST_HOURS, _MOST_DAYS = 7 * 24, 30
@@ -66,7 +69,7 @@ async def command_stats(ctx: Context, analytics: Analytics, dispatcher: Dispatch
     )
 
 
-@command("user_stats", permission="owner", group="analytics")
+@command("user_stats", permission="owner", group="analytics", menu="Statistics")
 async def user_stats(ctx: Context, analytics: Analytics, user: UserRef | None = None) -> Reply:
     """What one user used most, and their rank; yourself, without an argument."""
     identity = ctx.identity if user is None else user.identity

@@ -18,7 +18,7 @@ Id = Annotated[str, Meta(description="a mention, or an id", max_length=100, exam
 _MOST_REFUSED_SHOWN = 20
 
 
-@command("blacklist_add", permission="owner", group="blacklist")
+@command("blacklist_add", permission="owner", group="blacklist", menu="Blacklist")
 async def blacklist_add(ctx: Context, blacklist: Blacklist, kind: Kind, id: Id, reason: Rest = "") -> Reply:
     """Shut a user or guild out for good."""
     identity = _identity(ctx, kind, id)
@@ -91,7 +91,7 @@ async def blacklist_stats(ctx: Context, blacklist: Blacklist) -> Reply:
     )
 
 
-@command("blacklist_history", permission="owner", group="blacklist")
+@command("blacklist_history", permission="owner", group="blacklist", menu="Blacklist history")
 async def blacklist_history(ctx: Context, blacklist: Blacklist, kind: Kind, id: Id) -> Reply:
     """Everything that was ever done about a user or guild."""
     identity = _identity(ctx, kind, id)

@@ -2,10 +2,10 @@
 
 import platform
 import sys
-from typing import Literal
+from typing import Annotated, Literal
 
 from socbot.config import key_type
-from socbot.dispatch.arguments import Duration, Rest
+from socbot.dispatch.arguments import Completes, Duration, Rest
 from socbot.dispatch.commands import Command, command
 from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.dispatcher import Dispatcher
@@ -21,7 +21,7 @@ from socbot.version import VERSION
 
 
 @command("help", permission="public", group="bot", aliases=("helpme",))
-async def help_(ctx: Context, dispatcher: Dispatcher, topic: Rest = "") -> Reply:
+async def help_(ctx: Context, dispatcher: Dispatcher, topic: Annotated[Rest, Completes("topic")] = "") -> Reply:
     """What you may use; `help COMMAND` or `help SYSTEM` tells more."""
     allowed = [each for each in dispatcher.registry if _may_use(ctx, each)]
     if not topic:
@@ -123,7 +123,7 @@ def _loop(now: Reading) -> str:
 
 
 @command("config", permission="owner", group="bot", private=True)
-async def config(ctx: Context, settings: Settings, key: str = "") -> Reply:
+async def config(ctx: Context, settings: Settings, key: Annotated[str, Completes("setting")] = "") -> Reply:
     """The effective configuration and where each value comes from; secrets are masked."""
     if not key:
         sections = settings.config.__struct_fields__

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from socbot.dispatch.arguments import Duration, Rest
+from socbot.dispatch.arguments import Completes, Duration, Rest
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.errors import InvalidArgument
@@ -15,6 +15,8 @@ from socbot.systems.errors import Errors, Group, Period, Record
 from socbot.systems.exports import to_json
 from socbot.systems.settings import Settings
 from socbot.systems.traces import Traces
+
+GroupId = Annotated[str, Completes("group")]
 
 
 @command("error_dashboard", permission="owner", group="errors", private=True)
@@ -42,7 +44,9 @@ async def recent_errors(ctx: Context, errors: Errors, count: Annotated[int, Meta
 
 
 @command("error_details", permission="owner", group="errors", private=True)
-async def error_details(ctx: Context, errors: Errors, traces: Traces, error_id: str) -> Reply:
+async def error_details(
+    ctx: Context, errors: Errors, traces: Traces, error_id: Annotated[str, Completes("error")]
+) -> Reply:
     """All that is known of one error, its traceback as a file."""
     record = await errors.find(error_id)
     if record is None:
@@ -124,7 +128,7 @@ async def notify_errors(ctx: Context, settings: Settings, state: Literal["on", "
 
 
 @command("error_resolve", permission="owner", group="errors")
-async def error_resolve(ctx: Context, errors: Errors, group: str) -> Reply:
+async def error_resolve(ctx: Context, errors: Errors, group: GroupId) -> Reply:
     """Mark a group of errors as resolved; the next one reopens it and says so."""
     resolved = await errors.resolve(group, ctx.message.author.name)
     if resolved is None:
@@ -133,7 +137,7 @@ async def error_resolve(ctx: Context, errors: Errors, group: str) -> Reply:
 
 
 @command("error_mute", permission="owner", group="errors")
-async def error_mute(ctx: Context, errors: Errors, group: str, duration: Duration) -> Reply:
+async def error_mute(ctx: Context, errors: Errors, group: GroupId, duration: Duration) -> Reply:
     """Be told nothing of a group of errors for a time; it is recorded all the same."""
     muted = await errors.mute(group, duration, ctx.message.author.name)
     if muted is None or muted.muted_until is None:

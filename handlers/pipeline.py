@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from socbot.dispatch.arguments import Completes
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
 from socbot.dispatch.errors import InvalidArgument, NotPermitted, UserError
@@ -84,7 +85,13 @@ def _end(record: TraceRecord) -> tuple[str, ...]:
 
 
 @command("pipeline_mode", permission="owner", group="chain")
-async def pipeline_mode(ctx: Context, pipeline: Pipeline, settings: Settings, middleware: str, mode: Mode) -> Reply:
+async def pipeline_mode(
+    ctx: Context,
+    pipeline: Pipeline,
+    settings: Settings,
+    middleware: Annotated[str, Completes("middleware")],
+    mode: Mode,
+) -> Reply:
     """Set one middleware to enforce, shadow (it decides, the command goes on) or off."""
     layer = next((each for each in pipeline.layers if each.name.lower() == middleware.lower()), None)
     if layer is None:

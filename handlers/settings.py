@@ -1,8 +1,8 @@
 """The ``…_config`` commands: views on one settings mechanism."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from socbot.dispatch.arguments import Rest
+from socbot.dispatch.arguments import Completes, Rest
 from socbot.dispatch.commands import Command, command
 from socbot.dispatch.context import Context
 from socbot.dispatch.errors import InvalidArgument
@@ -19,7 +19,7 @@ def config_command(name: str, section: str) -> Command:
         ctx: Context,
         settings: Settings,
         action: Literal["view", "set", "reset"] = "view",
-        key: str = "",
+        key: Annotated[str, Completes(f"setting:{section}")] = "",
         value: Rest = "",
     ) -> Reply:
         """Show or change this system's settings.

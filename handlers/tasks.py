@@ -8,7 +8,7 @@ from typing import Annotated
 import anyio
 from msgspec import Meta
 
-from socbot.dispatch.arguments import Duration, Rest
+from socbot.dispatch.arguments import Completes, Duration, Rest
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.errors import InvalidArgument
@@ -17,7 +17,9 @@ from socbot.jobs.job import JobStatus, Run
 from socbot.jobs.schedules import Continuous, parse_schedule
 from socbot.jobs.supervisor import Supervisor
 
-Name = Annotated[Rest, Meta(description="a job's name", min_length=1, max_length=100, examples=["monitor"])]
+Name = Annotated[
+    Rest, Meta(description="a job's name", min_length=1, max_length=100, examples=["monitor"]), Completes("job")
+]
 
 PATIENCE = 10.0
 """Seconds that a run which was asked for is waited for."""
@@ -105,7 +107,7 @@ async def run_task(ctx: Context, supervisor: Supervisor, job: Name) -> Reply:
 async def schedule_task(
     ctx: Context,
     supervisor: Supervisor,
-    job: Annotated[str, Meta(description="a job's name", max_length=100, examples=["monitor"])],
+    job: Annotated[str, Meta(description="a job's name", max_length=100, examples=["monitor"]), Completes("job")],
     schedule: Annotated[
         Rest, Meta(description="`every 5m`, `cron 0 3 * * *`, or `default`", max_length=200, examples=["every 5m"])
     ],

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
@@ -39,6 +40,7 @@ from socbot.storage.database import Database
 from socbot.storage.telemetry import Telemetry
 from socbot.systems.analytics import Analytics
 from socbot.systems.blacklist import Blacklist
+from socbot.systems.completions import Completions
 from socbot.systems.erasure import Erasure
 from socbot.systems.errors import Errors
 from socbot.systems.identities import Pseudonyms
@@ -233,6 +235,7 @@ class Bot:
         self.supervisor = Supervisor(
             database, clock, self._random, config.jobs, zone, self.notify, config.bot.shutdown_timeout / 2
         )
+        self.completions = Completions()
         self.vitals = Vitals(clock)
         self.vitals.telemetry = lambda: (self.telemetry.waiting, self.telemetry.dropped)
         self.vitals.store = lambda: (
@@ -260,6 +263,7 @@ class Bot:
             self.supervisor,
             self.vitals,
             self.notices,
+            self.completions,
             *self._own_systems,
         )
         self.pipeline = Pipeline(
@@ -279,6 +283,7 @@ class Bot:
         for module in config.handlers:
             self.dispatcher.add(*commands_of(module))
         self.supervisor.add(*self.jobs())
+        self._offer_names()
         self._participate()
         self.settings.begin()
         for sink in (
@@ -308,6 +313,29 @@ class Bot:
             *self.notices.jobs(),
             *self.supervisor.jobs(),
         )
+
+    def _offer_names(self) -> None:
+        """What can be completed while it is typed, each kind from the system that knows it."""
+        offer, registry, sections = self.completions.offer, self.dispatcher.registry, Config.__struct_fields__
+        offer("command", lambda typed: (each.name for each in registry))
+        offer("system", lambda typed: dict.fromkeys(each.group for each in registry))
+        offer("topic", lambda typed: dict.fromkeys(name for each in registry for name in (each.name, each.group)))
+        offer("job", lambda typed: (status.name for status in self.supervisor.status()))
+        offer("middleware", lambda typed: (layer.name for layer in self.pipeline.layers))
+        offer("error", self._recent_errors)
+        offer("group", self._recent_groups)
+        offer("setting", lambda typed: (name for each in sections for name in (each, *self.settings.keys(each))))
+        for section in sections:
+            offer(f"setting:{section}", partial(self._keys_within, section))
+
+    async def _recent_errors(self, typed: str) -> Iterable[str]:
+        return [record.error_id for record in await self.errors.newest(100)]
+
+    async def _recent_groups(self, typed: str) -> Iterable[str]:
+        return [record.group_id for record in await self.errors.newest(100)]
+
+    def _keys_within(self, section: str, typed: str) -> Iterable[str]:
+        return (key.removeprefix(f"{section}.") for key in self.settings.keys(section))
 
     def _participate(self) -> None:
         """Everybody who depends on the configuration has a say in a change before it is in force."""

@@ -94,7 +94,11 @@ class Settings:
 
     def view(self, section: str) -> tuple[Setting, ...]:
         """Each key of ``section``."""
-        return tuple(self._setting(key) for key in _keys(section, getattr(self.config, section)))
+        return tuple(self._setting(key) for key in self.keys(section))
+
+    def keys(self, section: str) -> tuple[str, ...]:
+        """The dotted names of what is in ``section``."""
+        return _keys(section, getattr(self.config, section))
 
     def find(self, section: str, key: str) -> str:
         """The dotted key that ``key`` means within ``section``, in either spelling of the older bot.

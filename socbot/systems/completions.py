@@ -1,0 +1,60 @@
+"""Completions: names that can be offered while somebody types one."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
+from typing import TypeAlias
+
+Source: TypeAlias = Callable[[str], Iterable[str] | Awaitable[Iterable[str]]]
+"""Gives the names of its kind; what was typed is for a source that can look up fewer by it."""
+
+MOST = 25
+LONGEST = 100
+"""Characters of a name that is offered: a longer one could not be sent back whole."""
+
+_MOST_READ = 10_000
+
+
+class Completions:
+    """Names by kind (``job``, ``command``, ``setting:errors`` …), each from the system that knows them."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, Source] = {}
+
+    def offer(self, kind: str, source: Source) -> None:
+        """Have the names of ``kind`` come from ``source``.
+
+        :raises ValueError: if they come from somewhere already
+        """
+        if kind in self._sources:
+            raise ValueError(f"names of kind {kind!r} are offered already")
+        self._sources[kind] = source
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        return frozenset(self._sources)
+
+    async def find(self, kind: str, typed: str, limit: int = MOST) -> tuple[str, ...]:
+        """At most ``limit`` names of ``kind`` that go with ``typed``; none of a kind that nobody offers.
+
+        Raises what the source raises.
+        """
+        source = self._sources.get(kind)
+        if source is None:
+            return ()
+        names = source(typed)
+        return fitting(await names if isinstance(names, Awaitable) else names, typed, limit)
+
+
+def fitting(names: Iterable[str], typed: str, limit: int = MOST) -> tuple[str, ...]:
+    """At most ``limit`` of ``names``: what begins with ``typed``, then what has it anywhere; in any case."""
+    wanted = typed.strip().casefold()
+    begin: dict[str, None] = {}
+    contain: dict[str, None] = {}
+    for name in islice(names, _MOST_READ):
+        folded = name.casefold()
+        if not 0 < len(name) <= LONGEST or wanted not in folded:
+            continue
+        (begin if folded.startswith(wanted) else contain)[name] = None
+        if len(begin) == limit:
+            break
+    return tuple(islice((*begin, *contain), limit))
