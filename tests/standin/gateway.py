@@ -52,18 +52,23 @@ class Resume(Struct, frozen=True):
 
 
 class Connection:
-    """One websocket. What is put is sent in order; a number closes it with that code."""
+    """One websocket. What is put is sent in order; a number closes it with that code, noted in ``closed_with``."""
 
-    def __init__(
-        self, ws: web.WebSocketResponse, transport: Transport, squeeze: Callable[[bytes], bytes] | None
-    ) -> None:
+    def __init__(self, ws: web.WebSocketResponse, transport: Transport, compression: str) -> None:
         self.session: Session | None = None
-        self._ws, self._transport, self._squeeze = ws, transport, squeeze
+        self.compression = compression
+        self.closed_with: int | None = None
+        self._ws, self._transport = ws, transport
+        self._squeeze = _COMPRESSIONS[compression]() if compression in _COMPRESSIONS else None
         self._outgoing: Queue[bytes | int] = Queue()
         self._commands: deque[float] = deque(maxlen=_MOST_COMMANDS)
 
-    def put(self, frame: bytes | int) -> None:
+    def put(self, frame: bytes) -> None:
         self._outgoing.put_nowait(frame)
+
+    def close(self, code: int) -> None:
+        self.closed_with = code
+        self._outgoing.put_nowait(code)
 
     def op(self, code: int, data: object = None) -> None:
         self.put(_encode({"op": code, "d": data, "s": None, "t": None}))
@@ -287,12 +292,11 @@ class Gateway:
         """One websocket, from HELLO to its end."""
         ws = web.WebSocketResponse(compress=False, max_msg_size=0)
         await ws.prepare(request)
-        asked = _COMPRESSIONS.get(request.query.get("compress", ""))
         assert isinstance(request.transport, Transport)
-        connection = Connection(ws, request.transport, asked() if asked else None)
+        connection = Connection(ws, request.transport, request.query.get("compress", ""))
         self.connections.add(connection)
         if request.query.get("v") not in ("9", "10"):
-            connection.put(4012)
+            connection.close(4012)
         connection.op(HELLO, {"heartbeat_interval": int(self.heartbeat * 1000), "_trace": []})
         try:
             async with anyio.create_task_group() as tasks:
@@ -442,7 +446,7 @@ class Gateway:
         if code in _ENDS_SESSION and connection.session:
             self.sessions.pop(connection.session.id, None)
         self._detach(connection)
-        connection.put(code)
+        connection.close(code)
 
     def _detach(self, connection: Connection) -> None:
         if connection.session and connection.session.connection is connection:
@@ -450,9 +454,9 @@ class Gateway:
 
     def _ended(self, connection: Connection, code: int) -> None:
         self.connections.discard(connection)
-        self.closes.append(code)
+        self.closes.append(connection.closed_with or code)
         self._detach(connection)
-        if code in (1000, 1001) and connection.session:
+        if connection.closed_with is None and code in (1000, 1001) and connection.session:
             self.sessions.pop(connection.session.id, None)
         self._world.changed.ring()
 
