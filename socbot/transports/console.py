@@ -16,14 +16,14 @@ import anyio
 
 from socbot.dispatch.messages import Answer, Message, User
 from socbot.dispatch.outcomes import Outcome
-from socbot.dispatch.replies import Chart, Question, Reply, plain, printable
+from socbot.dispatch.replies import Question, Reply, plain, printable
+from socbot.transports.block_charts import chart_text
 
 Run: TypeAlias = Callable[[Message], Awaitable[Outcome]]
 
 PLATFORM = "console"
 OWNER = "owner"
 
-_BARS = " ▁▂▃▄▅▆▇█"
 _TONES = {"ok": "green", "warn": "yellow", "error": "red", "info": "cyan"}
 _HELP = """/as ID        speak as user ID, a stranger to the bot; /as owner goes back
 /admin on|off whether that user is an administrator of the guild
@@ -114,20 +114,6 @@ def to_text(reply: Reply, zone: tzinfo) -> str:
 
 def _unmarked(text: str) -> str:
     return text.replace("`", "").replace("**", "")
-
-
-def chart_text(chart: Chart) -> str:
-    """A chart in block characters: a line for each series, with its highest value."""
-    lines = []
-    width = max((len(name) for name in chart.series), default=0)
-    highest = max((value for values in chart.series.values() for value in values), default=0.0)
-    for name, values in chart.series.items():
-        top = highest if chart.kind == "heatmap" else max(values, default=0.0)
-        drawn = "".join(_BARS[round(8 * value / top)] if top else " " for value in values)
-        lines.append(f"{name:<{width}} {drawn} max {max(values, default=0.0):g} {chart.unit}".rstrip())
-    if chart.labels:
-        lines.append(f"{'':<{width}} {chart.labels[0]} … {chart.labels[-1]}")
-    return "\n".join(lines)
 
 
 async def lines_of(stream: TextIO) -> AsyncIterator[str]:
