@@ -18,7 +18,7 @@ from tests.standin.world import (
     resolved_member,
 )
 
-Value: TypeAlias = "str | int | float | bool | Person | User | Channel | Role | tuple[str, bytes]"
+Value: TypeAlias = "str | int | float | bool | User | Channel | Role | tuple[str, bytes]"
 """What an option takes; a file is a name and its content."""
 
 SUBCOMMAND, GROUP, STRING, INTEGER, BOOLEAN, USER, CHANNEL, ROLE, MENTIONABLE, NUMBER, FILE = range(1, 12)
@@ -80,33 +80,20 @@ def _so_far(used: Interaction) -> str:
     return "nothing came" if used.callback is None else f"callback of type {used.callback}"
 
 
-@dataclass(slots=True, eq=False)
-class Person:
+@dataclass(slots=True, eq=False, kw_only=True)
+class Person(User):
     """Somebody on Discord. ``at`` is where they are when a call does not say ``in_=``."""
 
     world: World
-    user: User
     at: Channel | None = None
-
-    @property
-    def id(self) -> str:
-        return self.user.id
-
-    @property
-    def name(self) -> str:
-        return self.user.name
-
-    @property
-    def mention(self) -> str:
-        return self.user.mention
 
     @property
     def dm(self) -> Channel:
         """Their conversation with the bot."""
-        return self.world.dm(self.user)
+        return self.world.dm(self)
 
     def closes_dms(self) -> None:
-        self.user.dms_open = False
+        self.dms_open = False
 
     def member_of(self, guild: Guild) -> bool:
         return self.id in guild.members
@@ -115,10 +102,10 @@ class Person:
         return guild.is_timed_out(guild.members[self.id])
 
     async def joins(self, guild: Guild) -> None:
-        guild.joined_by(self.user)
+        guild.joined_by(self)
 
     async def leaves(self, guild: Guild) -> None:
-        guild.left_by(self.user)
+        guild.left_by(self)
 
     # Messages
 
@@ -135,10 +122,10 @@ class Person:
         :raises AssertionError: if they may not write there
         """
         channel = self._place(in_)
-        assert channel.may_write(self.user), f"{self.name} may not write in {channel.name}"
+        assert channel.may_write(self), f"{self.name} may not write in {channel.name}"
         return self.world.post(
             channel,
-            self.user,
+            self,
             content=content,
             attachments=[self.world.attachment(channel, *file) for file in (files or {}).items()],
             reference=reply_to,
@@ -146,10 +133,10 @@ class Person:
         )
 
     async def forwards(self, message: Message, *, in_: Channel | None = None) -> Message:
-        return self.world.post(self._place(in_), self.user, forwarded=message)
+        return self.world.post(self._place(in_), self, forwarded=message)
 
     async def edits(self, message: Message, content: str) -> None:
-        assert message.author is self.user, "that is somebody else's message"
+        assert message.author is self, "that is somebody else's message"
         self.world.edit(message, content=content)
 
     async def deletes(self, message: Message) -> None:
@@ -177,7 +164,7 @@ class Person:
         resolved: Json = {}
         given = _Options(self.world, channel, leaf, resolved)
         data = _command_data(command, nest(given.filled_in(options)), resolved)
-        return Use(self.world.interact(2, self.user, channel, data))
+        return Use(self.world.interact(2, self, channel, data))
 
     async def completes(self, path: str, /, *, in_: Channel | None = None, **options: Value) -> dict[str, str | float]:
         """Type into the last option named, and wait for what is suggested: values by their names."""
@@ -185,13 +172,13 @@ class Person:
         command, leaf, nest = self._command(path, channel)
         given = _Options(self.world, channel, leaf, {})
         data = _command_data(command, nest(given.half_typed(options)), {})
-        used = self.world.interact(4, self.user, channel, data)
+        used = self.world.interact(4, self, channel, data)
         await used.bell.until(
             lambda: used.choices is not None, _ANSWER_SECONDS, lambda: f"suggestions for /{path} {options}"
         )
         return {choice["name"]: choice["value"] for choice in used.choices or ()}
 
-    async def menu(self, name: str, *, target: "Person | User | Message", in_: Channel | None = None) -> Use:
+    async def menu(self, name: str, *, target: User | Message, in_: Channel | None = None) -> Use:
         """Use an entry of the context menu of a user or a message."""
         if isinstance(target, Message):
             kind, channel, id = 3, target.channel, target.id
@@ -201,7 +188,7 @@ class Person:
             resolved = _resolved_user(self.world.users[id], channel)
         command = self._offered(kind, name, channel)
         data = _command_data(command, [], resolved) | {"target_id": id}
-        return Use(self.world.interact(2, self.user, channel, data))
+        return Use(self.world.interact(2, self, channel, data))
 
     def offered(self, in_: Channel | None = None) -> list[str]:
         """The names of the slash commands that their client shows there."""
@@ -232,7 +219,7 @@ class Person:
     def _is_offered(self, command: Json, channel: Channel) -> bool:
         if channel.guild is None:
             return 1 in command.get("contexts", (0, 1)) and command.get("dm_permission") is not False
-        granted = channel.permissions_of(self.user)
+        granted = channel.permissions_of(self)
         needed = command["default_member_permissions"]
         if 0 not in command.get("contexts", (0, 1)) or not granted & Permission.USE_APPLICATION_COMMANDS:
             return False
@@ -267,17 +254,17 @@ class Person:
         """Fill in a form, by ``custom_id`` or label, and send it; what is not named stays as it was."""
         form = modal.modal if isinstance(modal, Answer) else modal
         assert form, "the answer is no form"
-        assert form.interaction.user is self.user, f"{self.name} does not see this form"
+        assert form.interaction.user is self, f"{self.name} does not see this form"
         assert not form.closed, "the form was sent already"
         filled = _filled_in(form, values)
         form.closed = True
         data: Json = {"custom_id": form.custom_id, "components": [_submitted(part, filled) for part in form.components]}
         used = form.interaction
-        return Use(self.world.interact(5, self.user, used.channel, data, used.message))
+        return Use(self.world.interact(5, self, used.channel, data, used.message))
 
     def _component(self, message: Message, name: str, kind: int) -> Json:
         assert not message.deleted, f"{self.name} cannot press {name!r}: the message is gone"
-        sees = not message.ephemeral or (message.interaction is not None and message.interaction.user is self.user)
+        sees = not message.ephemeral or (message.interaction is not None and message.interaction.user is self)
         assert sees, f"{self.name} does not see this message"
         parts = message.parts(kind)
         named = (part for part in parts if name in (part.get("label"), part.get("placeholder"), part.get("custom_id")))
@@ -286,7 +273,7 @@ class Person:
         return found
 
     def _uses(self, message: Message, data: Json) -> Use:
-        return Use(self.world.interact(3, self.user, message.channel, data, message))
+        return Use(self.world.interact(3, self, message.channel, data, message))
 
 
 def _message(shown: Message | Answer) -> Message:

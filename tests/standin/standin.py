@@ -14,6 +14,7 @@ from aiohttp import web
 
 from tests.standin.gateway import Gateway
 from tests.standin.interactions import Interactions
+from tests.standin.limits import Limits
 from tests.standin.people import Person
 from tests.standin.rest import PREFIX, Request, Rest
 from tests.standin.world import Application, Channel, Guild, Message, User, World
@@ -45,6 +46,7 @@ class Standin:
         self.gateway.recommended_shards = shards
         self.rest = Rest(self.world, self.gateway)
         self.interactions = Interactions(self.rest, ack_seconds)
+        self.limits = Limits()
         self.application.message_content, self.application.members = message_content, members
         self.world.emit = self.gateway.emit
         self._runner: web.AppRunner | None = None
@@ -67,7 +69,7 @@ class Standin:
         monkeypatch.setattr("discord.asset.Asset.BASE", self.world.cdn)
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app = web.Application(middlewares=[self.limits.middleware], client_max_size=64 * 1024 * 1024)
         app.add_routes([web.get(path, self.gateway.serve) for path in ("/gateway", "/resume", "/gateway/", "/resume/")])
         app.add_routes([*self.rest.routes(), *self.interactions.routes()])
         app.router.add_get("/cdn/attachments/{channel}/{attachment}/{name}", self.rest.attachment)
@@ -103,12 +105,12 @@ class Standin:
         return self.world.bot
 
     def user(self, name: str, *, bot: bool = False) -> Person:
-        return Person(self.world, self.world.user(name, bot=bot))
+        return self.world.add(Person(self.world.snowflake(), name, bot, world=self.world))
 
     def guild(self, name: str, *, owner: Person | None = None, members: Iterable[Person] = ()) -> Guild:
         """Create a guild with the bot in it; the first is on shard 0, each next on the next shard."""
         owner = owner or self.user(f"{name}'s owner")
-        return self.world.guild(name, owner.user, [person.user for person in members])
+        return self.world.guild(name, owner, members)
 
     # What the bot did
 
@@ -118,6 +120,7 @@ class Standin:
 
     @property
     def requests(self) -> list[Request]:
+        """What reached the routes; ``limits`` has those that were refused before, too."""
         return self.rest.requests
 
     def requested(self, method: str, path: str) -> list[Request]:
@@ -138,7 +141,7 @@ class Standin:
         return in_.messages[in_.read_up_to - 1]
 
     async def until(self, holds: Callable[[], object], *, seconds: float = 5.0, what: str = "it") -> None:
-        """Wait until something holds; it is looked at whenever anything changed.
+        """Wait until something holds, here or in the bot.
 
         :raises AssertionError: if it does not in time
         """

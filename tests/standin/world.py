@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 
@@ -101,6 +101,9 @@ class User:
             "bot": self.bot,
             "public_flags": 0,
         }
+
+
+AnyUser = TypeVar("AnyUser", bound=User)
 
 
 @dataclass(slots=True, eq=False)
@@ -341,22 +344,21 @@ class Channel:
     def mention(self) -> str:
         return f"<#{self.id}>"
 
-    def denies(self, whom: "User | Member | Role", permissions: int) -> None:
+    def denies(self, whom: "User | Role", permissions: int) -> None:
         """Take permissions away in this channel."""
         overwrite = self._overwrite(whom)
         overwrite.deny |= permissions
         overwrite.allow &= ~permissions
         self._changed()
 
-    def allows(self, whom: "User | Member | Role", permissions: int) -> None:
+    def allows(self, whom: "User | Role", permissions: int) -> None:
         overwrite = self._overwrite(whom)
         overwrite.allow |= permissions
         overwrite.deny &= ~permissions
         self._changed()
 
-    def _overwrite(self, whom: "User | Member | Role") -> Overwrite:
-        who = whom.user if isinstance(whom, Member) else whom
-        return self.overwrites.setdefault(who.id, Overwrite(who.id, of_member=isinstance(who, User)))
+    def _overwrite(self, whom: "User | Role") -> Overwrite:
+        return self.overwrites.setdefault(whom.id, Overwrite(whom.id, of_member=isinstance(whom, User)))
 
     def _changed(self) -> None:
         self.world.emit("CHANNEL_UPDATE", self.payload(), self.guild)
@@ -817,8 +819,8 @@ class World:
         self.attachments: dict[str, Attachment] = {}
         self.interactions: dict[str, Interaction] = {}
         self.commands: dict[str, list[Json]] = {}
-        self.bot = self.user("socbot", bot=True)
-        self.application = Application(self.bot.id, "socbot", self.user("maker"))
+        self.bot = self.add(User(self.snowflake(), "socbot", bot=True))
+        self.application = Application(self.bot.id, "socbot", self.add(User(self.snowflake(), "maker")))
 
     def snowflake(self) -> str:
         """The next id; it tells the time, and later ones are greater."""
@@ -828,8 +830,7 @@ class World:
     def iso_now(self) -> str:
         return datetime.fromtimestamp(self.now(), UTC).isoformat()
 
-    def user(self, name: str, *, bot: bool = False) -> User:
-        user = User(self.snowflake(), name, bot)
+    def add(self, user: AnyUser) -> AnyUser:
         self.users[user.id] = user
         return user
 
