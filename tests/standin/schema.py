@@ -290,6 +290,7 @@ _IMAGE = shape(
 _EMBED = shape(
     {
         "type": one_of("rich"),
+        "flags": _SIZE,
         "title": text(256),
         "description": text(4096),
         "url": _WEB,
