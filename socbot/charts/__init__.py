@@ -1,0 +1,10 @@
+"""Charts as pictures for chat and as SVG for a page. Both are drawn here, from one definition, without a browser.
+
+The font is a part of Roboto (Latin, Greek, Cyrillic; see ``roboto-license.txt``): a bare container has none.
+"""
+
+from socbot.charts.definition import definition, describe
+from socbot.charts.pictures import picture
+from socbot.charts.svg import STYLE, page_svg
+
+__all__ = ["STYLE", "definition", "describe", "page_svg", "picture"]
