@@ -23,21 +23,9 @@ from socbot.transports.discord.logins import (
     SessionLimit,
     wait_of,
 )
+from tests.transports.discord.clocks import HastyClock
 
 LIMIT = SessionLimit(1000, 1000, DAY, 1)
-
-
-class HastyClock(FakeClock):
-    """A fake clock for one task alone: time passes as soon as somebody sleeps."""
-
-    async def sleep(self, seconds: float) -> None:
-        self.forward(seconds)
-        await checkpoint()
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture

@@ -1,0 +1,287 @@
+"""What keeps this host from being banned by Discord: one gate for every request of the process.
+
+Discord bans an address for 10,000 invalid answers (401, 403, 429) in ten minutes. The gate closes at 500, and obeys
+every time that an answer says to wait. It is an ``aiohttp.TraceConfig``, so every session that is made with it passes.
+"""
+
+import json
+import logging
+import math
+import re
+from collections import deque
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import aiohttp
+import anyio
+from discord.http import Route as _Library
+from msgspec import Struct
+from yarl import URL
+
+from socbot.dispatch.clock import Clock
+from socbot.dispatch.replies import Reply, Tone
+from socbot.transports.discord.logins import Tell
+
+_log = logging.getLogger("soc_bot")
+
+MOST_INVALID, WINDOW = 500, 600.0
+"""Invalid answers in so many seconds at which the gate closes; it opens when half of them are older."""
+LONGEST_WAIT = 60.0
+"""Seconds that a request waits; where it had to wait longer, it is refused. Discord.py's ``max_ratelimit_timeout``."""
+PARKED = 3600.0
+"""Seconds beyond which a time that Discord names is told to the owner; it is obeyed all the same."""
+SHIELD_PAUSE = 600.0
+UNNAMED_WAIT = 5.0
+"""Seconds to wait after a 429 that names no time that can be read."""
+
+Body: TypeAlias = dict[str, Any]
+
+_NUMBER = re.compile(r"\d{1,20}(\.\d{0,20})?([eE]\+?\d{1,3})?")
+
+
+class RequestsPaused(aiohttp.ClientError):
+    """A request to Discord was not sent, or was refused, because nothing may be sent there for ``seconds``."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        self.seconds = seconds
+        super().__init__(f"nothing is sent to Discord for {seconds:.0f} s: {reason}")
+
+
+# -- when to try again ------------------------------------------------------------------------------------
+
+
+def retry_after(headers: Mapping[str, str], body: Body | None, now: float) -> float | None:
+    """Seconds that an answer says to wait: the later of its header and its body; None if neither can be read.
+
+    :param now: seconds since 1970, for a header that is a date
+    """
+    named = [_header_seconds(headers.get("Retry-After", ""), now), _body_seconds(body)]
+    return max((seconds for seconds in named if seconds is not None), default=None)
+
+
+def _header_seconds(text: str, now: float) -> float | None:
+    text = text.strip()
+    if _NUMBER.fullmatch(text):
+        return _usable(float(text))
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, IndexError, OverflowError, OSError):
+        return None
+
+
+def _body_seconds(body: Body | None) -> float | None:
+    value = body.get("retry_after") if body else None
+    if isinstance(value, str):
+        return _usable(float(value)) if _NUMBER.fullmatch(value) else None
+    try:
+        return _usable(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    except OverflowError:
+        return None
+
+
+def _usable(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _json(content: bytes) -> Body | None:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+# -- where a request goes ---------------------------------------------------------------------------------
+
+
+class Route(Struct, frozen=True):
+    """What Discord limits together: ``name`` without ids, ``major`` the resource whose own limit it is.
+
+    ``is_global`` is False where the limit on everything does not apply: answers to interactions, webhooks by token.
+    """
+
+    name: str
+    major: str = ""
+    is_global: bool = True
+
+
+def route_of(method: str, url: URL) -> Route | None:
+    """The route of a request, or None if it does not go to Discord's API."""
+    base = URL(_Library.BASE)
+    if url.origin() != base.origin() or not url.path.startswith(base.path + "/"):
+        return None
+    parts = url.path.removeprefix(base.path).strip("/").split("/")
+    by_token = parts[0] in ("webhooks", "interactions") and len(parts) > 2
+    major = parts[:2] if parts[0] in ("channels", "guilds") else parts[:3] if by_token else []
+    return Route(f"{method} /{'/'.join(_nameless(parts, by_token))}", "/".join(major), not by_token)
+
+
+def _nameless(parts: list[str], by_token: bool) -> list[str]:
+    hidden = [
+        part.isdecimal() or (by_token and index == 2) or (index > 0 and parts[index - 1] == "reactions")
+        for index, part in enumerate(parts)
+    ]
+    return ["{}" if is_hidden else part for part, is_hidden in zip(parts, hidden, strict=True)]
+
+
+# -- the gate ---------------------------------------------------------------------------------------------
+
+
+class RequestGate(aiohttp.TraceConfig):
+    """Lets requests to Discord's API through, waits, or raises ``RequestsPaused``.
+
+    :param tell: is told when the gate closes and opens, and of a very long wait; not through Discord's API
+    """
+
+    def __init__(self, clock: Clock, tell: Tell) -> None:
+        super().__init__()
+        self._clock, self._tell = clock, tell
+        self._invalid: deque[float] = deque()
+        self._under_way = 0
+        self._ended = anyio.Event()
+        self._closed_until, self._reason = 0.0, ""
+        self._everything_until = 0.0
+        self._until: dict[str, float] = {}
+        self._buckets: dict[str, str] = {}
+        self.on_request_start.append(self._start)
+        self.on_request_end.append(self._end)
+        self.on_request_exception.append(self._failed)
+
+    @property
+    def closed_for(self) -> float:
+        """Seconds for which nothing at all is sent."""
+        return max(0.0, self._closed_until - self._clock.monotonic()) if self._reason else 0.0
+
+    @property
+    def invalid(self) -> int:
+        """Invalid answers within the last ten minutes."""
+        now = self._clock.monotonic()
+        while self._invalid and self._invalid[0] <= now - WINDOW:
+            self._invalid.popleft()
+        return len(self._invalid)
+
+    # -- before a request -----------------------------------------------------------------------------
+
+    async def _start(
+        self, _: aiohttp.ClientSession, ctx: SimpleNamespace, params: aiohttp.TraceRequestStartParams
+    ) -> None:
+        ctx.route = None
+        if route := route_of(params.method, params.url):
+            await self._pass(route)
+            ctx.route = route
+
+    async def _pass(self, route: Route) -> None:
+        while True:
+            self._open_in_time()
+            if (wait := self._wait_of(route)) > LONGEST_WAIT:
+                raise RequestsPaused(wait, self._reason or f"Discord asked for that at {route.name}")
+            if wait > 0:
+                await self._clock.sleep(wait)
+            elif self._under_way + self.invalid < MOST_INVALID:
+                self._under_way += 1
+                return
+            else:  # each of those that are under way may turn out to be invalid
+                await self._ended.wait()
+
+    def _wait_of(self, route: Route) -> float:
+        until = max(self._until.get(self._key(route), 0.0), self._everything_until if route.is_global else 0.0)
+        return max(self.closed_for, until - self._clock.monotonic())
+
+    def _key(self, route: Route) -> str:
+        return f"{self._buckets.get(route.name, route.name)} {route.major}"
+
+    # -- after it ---------------------------------------------------------------------------------------
+
+    async def _end(self, _: aiohttp.ClientSession, ctx: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
+        route: Route | None = ctx.route
+        if route is None:
+            return
+        try:
+            await self._judge(route, params.response)
+        finally:
+            self._release(ctx)
+
+    async def _failed(
+        self, _: aiohttp.ClientSession, ctx: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams
+    ) -> None:
+        self._release(ctx)
+
+    def _release(self, ctx: SimpleNamespace) -> None:
+        if ctx.route is not None:
+            ctx.route = None
+            self._under_way -= 1
+            self._ended.set()
+            self._ended = anyio.Event()
+
+    async def _judge(self, route: Route, response: aiohttp.ClientResponse) -> None:
+        if bucket := response.headers.get("X-RateLimit-Bucket"):
+            self._buckets[route.name] = bucket
+        if response.status in (401, 403):
+            self._count()
+        elif response.status == 429:
+            await self._limited(route, response)
+
+    def _count(self) -> None:
+        now = self._clock.monotonic()
+        self._invalid.append(now)
+        if (count := self.invalid) >= MOST_INVALID and not self.closed_for:
+            seconds = self._invalid[count - MOST_INVALID // 2 - 1] + WINDOW - now
+            self._close(seconds, f"Discord gave {count} invalid answers within ten minutes, and bans a host for 10,000")
+
+    async def _limited(self, route: Route, response: aiohttp.ClientResponse) -> None:
+        body = await _body_of(response)
+        if response.headers.get("X-RateLimit-Scope") != "shared":
+            self._count()
+        named = retry_after(response.headers, body, self._clock.time())
+        if body is None or "Via" not in response.headers:
+            self._close(max(SHIELD_PAUSE, named or 0.0), "the shield in front of Discord refused this host")
+            return
+        seconds = UNNAMED_WAIT if named is None else named
+        self._pause(route, seconds, _is_global(response, body))
+        # Discord.py sleeps for what the body says, be it a year, and breaks if that is no number.
+        if seconds > LONGEST_WAIT or _body_seconds(body) is None or isinstance(body["retry_after"], str):
+            raise RequestsPaused(seconds, f"Discord asked for that at {route.name}")
+
+    def _pause(self, route: Route, seconds: float, everything: bool) -> None:
+        now = self._clock.monotonic()
+        if everything:
+            self._everything_until = max(self._everything_until, now + seconds)
+        else:
+            self._until = {key: until for key, until in self._until.items() if until > now}
+            key = self._key(route)
+            self._until[key] = max(self._until.get(key, 0.0), now + seconds)
+        if seconds > PARKED:
+            what = "anything" if everything else f"`{route.name}`"
+            self._say(f"Discord asks that {what} be left alone for {seconds / 3600:.1f} h. A restart tries again.")
+
+    # -- closed and open --------------------------------------------------------------------------------
+
+    def _close(self, seconds: float, reason: str) -> None:
+        was_closed = self.closed_for > 0
+        self._closed_until = max(self._closed_until, self._clock.monotonic() + seconds)
+        self._reason = reason
+        if not was_closed:
+            self._say(f"Nothing is sent to Discord for {self.closed_for / 60:.0f} min: {reason}.")
+
+    def _open_in_time(self) -> None:
+        if self._reason and self.closed_for <= 0:
+            self._reason = ""
+            self._say("Requests to Discord are sent again.", "ok")
+
+    def _say(self, text: str, tone: Tone = "warn") -> None:
+        _log.warning("%s", text)
+        self._tell(Reply(text, tone=tone))
+
+
+async def _body_of(response: aiohttp.ClientResponse) -> Body | None:
+    try:
+        return _json(await response.read())
+    except (aiohttp.ClientError, TimeoutError):  # whoever reads it next gets the same error
+        return None
+
+
+def _is_global(response: aiohttp.ClientResponse, body: Body) -> bool:
+    scope = response.headers.get("X-RateLimit-Scope")
+    return scope == "global" or "X-RateLimit-Global" in response.headers or body.get("global") is True
