@@ -160,8 +160,9 @@ def test_every_command_is_a_slash_command_that_leads_back_to_it(command: Command
 
 
 def test_files_come_in_the_order_of_the_parameters() -> None:
-    two = made("two", optional={"before": Attachment, "note": str, "after": Attachment})
+    two = made("two", {"before": Attachment | None, "note": str, "after": Attachment})
     slash = Slash([two])
+    assert [option["name"] for option in slash.commands[0]["options"]] == ["note", "after", "before"]
     data = used(slash, two, {"after": "11", "note": "x", "before": "10"})
     data["resolved"] = {"attachments": {"10": {"id": "10", "filename": "b"}, "11": {"id": "11", "filename": "a"}}}
     assert [each["filename"] for each in slash.attachments_of(data)] == ["b", "a"]
@@ -377,6 +378,14 @@ def test_150_commands_of_an_embedder_stay_within_the_limits(permissions: list[Pe
     assert all(slash.path_of(each) for each in commands)
     everything_of(slash, commands)
     assert slash.path_of(COMMANDS[0]) == "help"
+
+
+def test_where_there_is_no_room_at_top_level_a_system_keeps_its_commands_together() -> None:
+    theirs = [made(f"theirs_do{number}", group="theirs", permission="public") for number in range(120)]
+    slash = Slash([*COMMANDS, *theirs])
+    assert slash.path_of(theirs[0]) == "theirs do0"
+    assert slash.path_of(theirs[30]) == "theirs2 do30"
+    assert slash.warnings
 
 
 def test_what_is_beyond_every_limit_is_said_to_be_left_out() -> None:
