@@ -119,11 +119,11 @@ class Bot:
         self._own_systems = tuple(options.get("systems", ()))
         self._own_owners = tuple(options.get("owners", ()))
         self.identities = frozenset(options.get("identities", ()))
-        self._clock: Clock = options.get("clock") or SystemClock()
-        self._random = options.get("random") or SystemRandom()
+        self.clock: Clock = options.get("clock") or SystemClock()
+        self.random = options.get("random") or SystemRandom()
         self._with_jobs = options.get("jobs", True)
         self.redactor = Redactor(secrets_of(loaded.config))
-        self.notices = Notices(self._clock, self.redactor)
+        self.notices = Notices(self.clock, self.redactor)
         if (notify := options.get("notify")) is not None:
             self.notices.offer("host", notify)
         self._stack = AsyncExitStack()
@@ -190,8 +190,8 @@ class Bot:
     # -- starting -------------------------------------------------------------------------------------
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        clock, config = self._clock, self._loaded.config
-        database = await stack.enter_async_context(Database.open(config.storage, clock))
+        clock, config = self.clock, self._loaded.config
+        database = self.database = await stack.enter_async_context(Database.open(config.storage, clock))
         self.lifecycle = Lifecycle(clock)
         self.settings = Settings(database, clock, self._loaded)
         await self.settings.load()
@@ -208,7 +208,7 @@ class Bot:
             await self.supervisor.load()
 
     def _build(self, database: Database, config: Config) -> None:
-        clock = self._clock
+        clock = self.clock
         self.telemetry: Telemetry[Outcome] = Telemetry(database, clock, config.storage, self._sink_failed)
         flush = self._flush
         self.owners = frozenset((*map(identity_of, config.bot.owners), *self._own_owners))
@@ -222,7 +222,7 @@ class Bot:
             database,
             clock,
             config.errors,
-            self._random,
+            self.random,
             redact=self.redactor,
             notify=self.notify,
             name_of=pseudonyms.of,
@@ -233,7 +233,7 @@ class Bot:
         self.erasure.tell(lambda identity: self.rate_limiter.forget_user(identity))
         self.erasure.tell(self.errors.forget_user)
         self.supervisor = Supervisor(
-            database, clock, self._random, config.jobs, zone, self.notify, config.bot.shutdown_timeout / 2
+            database, clock, self.random, config.jobs, zone, self.notify, config.bot.shutdown_timeout / 2
         )
         self.completions = Completions()
         self.vitals = Vitals(clock)
@@ -248,7 +248,7 @@ class Bot:
             timeout=config.bot.command_timeout,
             max_running=config.bot.max_running,
             clock=clock,
-            random=self._random,
+            random=self.random,
         )
         systems = (
             self.lifecycle,
@@ -367,15 +367,24 @@ class Bot:
         self.dispatcher.prefixes = (config.bot.prefix,)
         self.dispatcher.timeout = config.bot.command_timeout
         self.dispatcher.max_running = config.bot.max_running
+        self._know_owners(config)
+        self._pseudonyms.enabled = config.analytics.hash_ids
+
+    def _know_owners(self, config: Config) -> None:
         self.owners = frozenset((*map(identity_of, config.bot.owners), *self._own_owners))
         self.dispatcher.owners = self.owners
-        self._pseudonyms.enabled = config.analytics.hash_ids
 
     # -- while it runs --------------------------------------------------------------------------------
 
     async def notify(self, reply: Reply) -> None:
         """Tell the owner; see ``Notices.notify``."""
         await self.notices.notify(reply)
+
+    def recognise(self, *, owners: Iterable[Identity] = (), identities: Iterable[Identity] = ()) -> None:
+        """Know further owners, and further identities of the bot's own, which a platform tells after the start."""
+        self._own_owners = tuple(dict.fromkeys((*self._own_owners, *owners)))
+        self.identities |= frozenset(identities)
+        self._know_owners(self.config)
 
     def on_notice(self, notify: Notify, name: str = "console") -> None:
         """Have the owner told by ``notify`` too, where the ways before it fail; ``name`` is what health calls it."""

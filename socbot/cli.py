@@ -117,19 +117,21 @@ def _anyio(function: Any, *arguments: Any) -> int:
 
 def _run(arguments: "Namespace") -> int:
     import os
+    from functools import partial
 
     from socbot.running import run
 
     loaded = _load(arguments)
     transport = arguments.transport
-    if transport == "auto":
-        transport = "discord" if os.environ.get("DISCORD_TOKEN") else "console"
-    if transport == "discord":
+    token = loaded.config.discord.token
+    if transport == "discord" and not token:
         return _complain(
-            "the Discord transport is not part of this version yet; `socbot run --transport console` runs the bot here",
-            EXIT_FAILURE,
+            "there is no token for Discord: set DISCORD_TOKEN, or discord.token_file in config.yaml; "
+            "`socbot run --transport console` needs none",
+            EXIT_CONFIGURATION,
         )
-    code = _anyio(run, loaded)
+    on_discord = transport == "discord" or (transport == "auto" and bool(token))
+    code = _anyio(partial(run, on_discord=on_discord), loaded)
     if code == EXIT_RESTART and "NOTIFY_SOCKET" not in os.environ:
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, "-m", "socbot", *sys.argv[1:]])

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import anyio
@@ -20,6 +21,7 @@ from socbot.documents import ConfigError
 from socbot.exit_codes import EXIT_FAILURE
 from socbot.jobs.job import CriticalJobFailed
 from socbot.logs import logging_to
+from socbot.transports.base import Transport, TransportRefused
 from socbot.transports.console import OWNER, PLATFORM, Console, converse
 from socbot.watchdog import Watchdog
 
@@ -29,48 +31,95 @@ _WATCH_INTERVAL = 2.0
 _LAST_RESORT = 10.0
 
 
-async def run(loaded: Loaded) -> int:
-    """Run the bot on the console until it is asked to end; the exit code.
+async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
+    """Run the bot on the console, or on Discord, until it is asked to end; the exit code.
 
     :raises ConfigError, StoreError: if it cannot start
     """
-    bot = Bot(loaded, owners=[(PLATFORM, OWNER)], identities=[(PLATFORM, "socbot")])
+    own = [] if on_discord else [(PLATFORM, OWNER)]
+    bot = Bot(loaded, owners=own, identities=[(PLATFORM, "socbot")])
     with ExitStack() as stack:
         stack.enter_context(logging_to(loaded.config.logs, bot.redactor))
-        failure = ""
+        failure, code = "", EXIT_FAILURE
         try:
-            return await _serve(bot, loaded)
+            return await _serve(bot, loaded, on_discord)
         except* CriticalJobFailed as failed:
             failure = "; ".join(str(error) for error in failed.exceptions)
+        except* TransportRefused as refused:
+            first = next(_each(refused))
+            failure, code = first.text, first.exit_code
+            _log.error("%s", failure)
     print(f"socbot: {printable(failure)}", file=sys.stderr)
-    return EXIT_FAILURE
+    return code
 
 
-async def _serve(bot: Bot, loaded: Loaded) -> int:
+def _each(group: ExceptionGroup[TransportRefused]) -> Iterator[TransportRefused]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _each(error)
+        else:
+            yield error
+
+
+async def _serve(bot: Bot, loaded: Loaded, on_discord: bool) -> int:
     watchdog = Watchdog()
     draining = anyio.CancelScope()
     async with bot, watchdog, anyio.create_task_group() as tasks:
-        console = Console(bot.zone)
-        bot.on_notice(console.show)
+        transport = _transport(bot, on_discord)
         bot.vitals.loop_lag = watchdog.lag
         bot.vitals.stalls = lambda: watchdog.stalls
-        await tasks.start(_obey_signals, bot, console, watchdog, draining)
+        await tasks.start(_obey_signals, bot, transport, watchdog, draining)
         if loaded.path is not None and loaded.config.bot.watch_config:
-            tasks.start_soon(_watch, bot, console, watchdog, str(loaded.path))
+            tasks.start_soon(_watch, bot, transport, watchdog, str(loaded.path))
         # What the start made stays: without this the collector looks at all of it again and again, and the loop waits.
         gc.collect()
         gc.freeze()
         _log.info("started: %s", " → ".join(stage.name for stage in bot.dispatcher.chain.stages))
-        await _greet(bot, console)
-        tasks.start_soon(_talk, bot, console)
+        tasks.start_soon(_talk, bot, transport)
         await bot.lifecycle.stopping.wait()
         watchdog.stopping()
         _log.info("stopping, exit code %d", bot.lifecycle.exit_code)
         _exit_at_last(loaded.config.bot.shutdown_timeout + _LAST_RESORT)
         with draining:
             await bot.drain()
+        await transport.close()
         tasks.cancel_scope.cancel()
     return bot.lifecycle.exit_code
+
+
+def _transport(bot: Bot, on_discord: bool) -> Transport:
+    if on_discord:
+        from socbot.transports.discord.transport import DiscordTransport  # discord.py takes longer than all the rest
+
+        return DiscordTransport(bot)
+    console = Console(bot.zone)
+    bot.on_notice(console.show)
+    return ConsoleTransport(bot, console)
+
+
+async def _talk(bot: Bot, transport: Transport) -> None:
+    await transport.run()
+    bot.lifecycle.stop()
+
+
+class ConsoleTransport:
+    """The bot on the console."""
+
+    def __init__(self, bot: Bot, console: Console) -> None:
+        self._bot, self._console = bot, console
+        self.tell = console.show
+
+    async def run(self) -> None:
+        bot, console = self._bot, self._console
+        _greet(bot, console)
+
+        async def dispatch(message: Message) -> Outcome:
+            return await bot.dispatch(message, send=console.show)
+
+        await converse(console, dispatch, bot.config.bot.prefix, bot.lifecycle.stopping.is_set)
+
+    async def close(self) -> None:
+        return None
 
 
 def _exit_at_last(seconds: float) -> None:
@@ -80,7 +129,7 @@ def _exit_at_last(seconds: float) -> None:
     timer.start()
 
 
-async def _greet(bot: Bot, console: Console) -> None:
+def _greet(bot: Bot, console: Console) -> None:
     if not sys.stdin.isatty():
         return
     name, prefix = bot.config.bot.name, bot.config.bot.prefix
@@ -93,17 +142,9 @@ async def _greet(bot: Bot, console: Console) -> None:
     console.write(f"You are its owner; try {prefix}help, or /as 42 to speak as a stranger.")
 
 
-async def _talk(bot: Bot, console: Console) -> None:
-    async def dispatch(message: Message) -> Outcome:
-        return await bot.dispatch(message, send=console.show)
-
-    await converse(console, dispatch, bot.config.bot.prefix, bot.lifecycle.stopping.is_set)
-    bot.lifecycle.stop()
-
-
 async def _obey_signals(
     bot: Bot,
-    console: Console,
+    transport: Transport,
     watchdog: Watchdog,
     draining: anyio.CancelScope,
     *,
@@ -118,7 +159,7 @@ async def _obey_signals(
         task_status.started()
         async for number in signals:
             if hasattr(signal, "SIGHUP") and number == signal.SIGHUP:
-                await console.show(await _reload(bot, watchdog))
+                await transport.tell(await _reload(bot, watchdog))
             elif bot.lifecycle.stopping.is_set():
                 draining.cancel()
                 await bot.drain(0.0)
@@ -139,7 +180,7 @@ async def _reload(bot: Bot, watchdog: Watchdog) -> Reply:
     return Reply(f"Reloaded, generation {bot.pipeline.generation}.", items=changes, tone="ok")
 
 
-async def _watch(bot: Bot, console: Console, watchdog: Watchdog, path: str) -> None:
+async def _watch(bot: Bot, transport: Transport, watchdog: Watchdog, path: str) -> None:
     """Reload when the file's time of change moves on and the file then stays as it is."""
     seen = _stamp(path)
     while True:
@@ -149,7 +190,7 @@ async def _watch(bot: Bot, console: Console, watchdog: Watchdog, path: str) -> N
             await anyio.sleep(0.2)  # an editor may still be writing
             if _stamp(path) == stamp:
                 seen = stamp
-                await console.show(await _reload(bot, watchdog))
+                await transport.tell(await _reload(bot, watchdog))
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec import structs
 
 from socbot.dispatch.arguments import MAX_LENGTH
 from socbot.dispatch.chain import Chain, Layer
@@ -568,9 +569,4 @@ def _status(error: BaseException) -> tuple[Status, str]:
 
 
 def _private(reply: Reply) -> Reply:
-    if reply.private:
-        return reply
-    return Reply(
-        reply.text, reply.title, reply.fields, reply.items, reply.tone, reply.files, reply.chart, True, reply.question,
-        reply.form,
-    )  # fmt: skip
+    return reply if reply.private else structs.replace(reply, private=True)

@@ -107,7 +107,9 @@ class OnCooldown(Refused):
 
     def __init__(self, retry_after: float) -> None:
         self.retry_after = retry_after
-        super().__init__("cooldown", Reply(f"Try again in {retry_after:.1f} s.", tone="warn", private=True))
+        super().__init__(
+            "cooldown", Reply(f"Try again in {retry_after:.1f} s.", tone="warn", private=True, fleeting=10.0)
+        )
 
 
 class Busy(Refused):
@@ -116,7 +118,7 @@ class Busy(Refused):
     def __init__(self, scope: str, told: bool = True) -> None:
         self.scope = scope
         text = "The bot is busy; try again in a moment." if scope == "bot" else f"Already running for this {scope}."
-        super().__init__("busy", Reply(text, tone="warn", private=True) if told else None)
+        super().__init__("busy", Reply(text, tone="warn", private=True, fleeting=10.0) if told else None)
 
 
 class GuardFailed(Refused):

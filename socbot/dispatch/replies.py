@@ -141,6 +141,7 @@ class Reply(Struct, frozen=True):
 
     :param items: the lines of a listing; a transport shows them in pages
     :param private: not for a public channel
+    :param fleeting: of something private that may be seen in passing: seconds after which it is of no use any more
     :param question: filled in by the dispatcher for a ``Confirm``
     :param form: filled in by the dispatcher where the message came from a surface that has forms
     """
@@ -155,6 +156,7 @@ class Reply(Struct, frozen=True):
     private: bool = False
     question: Question | None = None
     form: Form | None = None
+    fleeting: float = 0.0
 
     @classmethod
     def error(cls, text: str) -> "Reply":

@@ -1,0 +1,1 @@
+"""Discord, through discord.py: the one place that imports it."""

@@ -1,0 +1,229 @@
+"""How an answer reaches whoever asked: in the channel, to them alone, or as the response to an interaction."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias
+
+import anyio
+import discord
+from msgspec import structs
+
+from socbot.dispatch.clock import Clock
+from socbot.transports.discord.letters import Letter
+
+ACK_BUDGET = 1.5
+"""Seconds after which an interaction without an answer is acknowledged; Discord gives three."""
+
+TOKEN_LIFETIME = 14.5 * 60
+"""Seconds in which an interaction's token is used; Discord takes it for fifteen minutes."""
+
+_OVER = (10_015, 10_062, 50_027)  # unknown webhook, unknown interaction, invalid token: the interaction's time is over
+_NOTE = Letter("📬 I answered you in a direct message.")
+_MUTE = "I may not write in the channel where you asked, so here is the answer."
+_CLOSED = Letter(
+    "That is not for a public channel, and I cannot send you direct messages. "
+    "Allow them for this server, or use the slash command: its answer is shown to you alone."
+)
+
+Edit: TypeAlias = Callable[[Letter], Awaitable[None]]
+"""Shows something else in the place of what was sent."""
+
+
+class Answering(Protocol):
+    """Where what is said about one command goes."""
+
+    async def progress(self, letter: Letter) -> None:
+        """Show how far it is; each in the place of the one before."""
+
+    async def finish(self, letter: Letter, *, private: bool = False, fleeting: float = 0.0) -> Edit:
+        """Show the answer.
+
+        :param private: to whoever asked alone
+        :param fleeting: seconds after which it may go, where it can only be shown to everybody
+        """
+
+    async def silence(self) -> None:
+        """There is no answer."""
+
+
+class ChannelAnswer:
+    """Answers a text message, below it; in private by a direct message, of which the channel is told."""
+
+    def __init__(self, asked: discord.Message) -> None:
+        self._asked = asked
+        self._sent = 0
+        self._progress: discord.Message | None = None
+
+    async def progress(self, letter: Letter) -> None:
+        if self._progress is None:
+            self._progress = await self._reply(letter)
+        else:
+            await self._progress.edit(**letter.to_edit())
+
+    async def finish(self, letter: Letter, *, private: bool = False, fleeting: float = 0.0) -> Edit:
+        if private and not fleeting and self._asked.guild is not None:
+            return await self._in_private(letter)
+        if self._progress is not None:
+            await self._progress.edit(**letter.to_edit())
+            return _editing(self._progress)
+        return _editing(await self._reply(letter, fleeting if private else 0.0))
+
+    async def silence(self) -> None:
+        if self._progress is not None:
+            await self._progress.delete()
+
+    async def _reply(self, letter: Letter, fleeting: float = 0.0) -> discord.Message:
+        asked = self._asked
+        allowed = _allowed_in(asked)
+        if allowed is not None and not _may_write(allowed, asked.channel):
+            return await self._aside(letter)
+        shown = letter if allowed is None or allowed.embed_links else letter.without_embed()
+        message = shown.to_send()
+        message["reference"] = asked.to_reference(fail_if_not_exists=False)
+        message["nonce"] = f"{asked.id}{self._sent}"  # a request that is tried again makes no second message
+        self._sent += 1
+        if fleeting and asked.guild is not None:
+            message["delete_after"] = fleeting
+        sent: discord.Message = await asked.channel.send(**message)
+        return sent
+
+    async def _aside(self, letter: Letter) -> discord.Message:
+        """To the author alone: a request that must fail would count against the bot."""
+        shown = structs.replace(letter, content=f"{_MUTE}\n{letter.content}"[:2000].strip())
+        return await self._asked.author.send(**shown.to_send())
+
+    async def _in_private(self, letter: Letter) -> Edit:
+        try:
+            sent = await self._asked.author.send(**letter.to_send())
+        except discord.Forbidden:
+            return _editing(await self._reply(_CLOSED))
+        if self._progress is not None:
+            await self._progress.edit(**_NOTE.to_edit())
+        else:
+            await self._reply(_NOTE)
+        return _editing(sent)
+
+
+class InteractionAnswer:
+    """Answers a slash command, a menu, a form or a button; in private by an answer that they alone see.
+
+    :param private: whether the answer is expected to be
+    """
+
+    def __init__(self, interaction: discord.Interaction, clock: Clock, private: bool = False) -> None:
+        self._interaction, self._clock, self._private = interaction, clock, private
+        self._began = clock.monotonic()
+        self._acting = anyio.Lock()
+        self._shown = self._lost = False
+
+    @property
+    def acknowledged(self) -> bool:
+        return self._interaction.response.is_done()
+
+    async def acknowledge(self) -> None:
+        """Tell Discord within its three seconds that an answer is coming, unless there is one by then."""
+        await self._clock.sleep(ACK_BUDGET)
+        with anyio.CancelScope(shield=True):  # whether it was acknowledged must be known
+            async with self._acting:
+                if not self.acknowledged:
+                    await self._defer()
+
+    async def _defer(self) -> None:
+        try:
+            await self._interaction.response.defer(ephemeral=self._private, thinking=True)
+        except discord.HTTPException as error:
+            if error.code not in _OVER:
+                raise
+            self._lost = True  # the answer goes another way
+
+    async def progress(self, letter: Letter) -> None:
+        await self._show(letter, self._private)
+
+    async def finish(self, letter: Letter, *, private: bool = False, fleeting: float = 0.0) -> Edit:
+        try:
+            if not self._lost and self._clock.monotonic() - self._began < TOKEN_LIFETIME:
+                return await self._show(letter, private)
+        except discord.HTTPException as error:
+            if error.code not in _OVER:
+                raise
+        return await self._without_the_token(letter, private)
+
+    async def ask(self, modal: discord.ui.Modal) -> bool:
+        """Open a form, if there is still time; whether there was."""
+        async with self._acting:
+            if self.acknowledged:
+                return False
+            await self._interaction.response.send_modal(modal)
+            return True
+
+    async def silence(self) -> None:
+        async with self._acting:
+            if self.acknowledged and not self._shown:
+                await self._interaction.delete_original_response()
+
+    async def _show(self, letter: Letter, private: bool) -> Edit:
+        interaction = self._interaction
+        async with self._acting:
+            if not self.acknowledged:
+                self._private = private
+                self._shown = True
+                await interaction.response.send_message(**letter.to_send(), ephemeral=private)
+                return self._edit_original
+            if private and not self._private:  # what everybody sees cannot be made private afterwards
+                sent = await interaction.followup.send(**letter.to_send(), ephemeral=True, wait=True)
+                if not self._shown:
+                    await interaction.delete_original_response()
+                return _editing(sent)
+            self._shown = True
+            await self._edit_original(letter)
+            return self._edit_original
+
+    async def _edit_original(self, letter: Letter) -> None:
+        await self._interaction.edit_original_response(**letter.to_edit())
+
+    async def _without_the_token(self, letter: Letter, private: bool) -> Edit:
+        """By an ordinary message, since the interaction's time is over."""
+        interaction = self._interaction
+        if private or interaction.guild_id is None or not isinstance(interaction.channel, discord.abc.Messageable):
+            return _editing(await interaction.user.send(**letter.to_send()))
+        return _editing(await interaction.channel.send(**letter.to_send()))
+
+
+class ButtonAnswer(InteractionAnswer):
+    """Answers the click on a button: what was clicked on is shown anew, what is said besides comes after it."""
+
+    async def update(self, letter: Letter) -> Edit:
+        """Show something else in the place of the message with the button."""
+        async with self._acting:
+            await self._interaction.response.edit_message(**letter.to_edit())
+        return self._edit_original
+
+    async def _show(self, letter: Letter, private: bool) -> Edit:
+        async with self._acting:
+            if not self.acknowledged:
+                await self._interaction.response.send_message(**letter.to_send(), ephemeral=private)
+                return self._edit_original
+            return _editing(await self._interaction.followup.send(**letter.to_send(), ephemeral=private, wait=True))
+
+    async def silence(self) -> None:
+        return None
+
+
+def _allowed_in(asked: discord.Message) -> discord.Permissions | None:
+    """What the bot may do where that was written; None if that is not known, or everything."""
+    if asked.guild is None or isinstance(asked.channel, discord.DMChannel | discord.GroupChannel):
+        return None
+    try:
+        return asked.channel.permissions_for(asked.guild.me)
+    except discord.ClientException:  # a thread whose parent is not known
+        return None
+
+
+def _may_write(allowed: discord.Permissions, channel: "discord.abc.MessageableChannel") -> bool:
+    return allowed.send_messages_in_threads if isinstance(channel, discord.Thread) else allowed.send_messages
+
+
+def _editing(sent: discord.Message) -> Edit:
+    async def edit(letter: Letter) -> None:
+        await sent.edit(**letter.to_edit())
+
+    return edit

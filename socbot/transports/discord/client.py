@@ -1,0 +1,208 @@
+"""discord.py's client: what each of its events means to the bot."""
+
+import math
+import sys
+from functools import partial
+from typing import Any
+
+import discord
+from discord import InteractionType
+
+from socbot.dispatch.commands import Command
+from socbot.dispatch.messages import Answer, Attachment, Identity
+from socbot.systems.errors import Where
+from socbot.transports.discord import events
+from socbot.transports.discord.answering import ButtonAnswer, ChannelAnswer, InteractionAnswer
+from socbot.transports.discord.books import JSON, UNKNOWN, filled_in, parse_custom_id
+from socbot.transports.discord.host import Host
+from socbot.transports.discord.incoming import PLATFORM, Reader, invoked
+from socbot.transports.discord.letters import Letter
+from socbot.transports.discord.logins import Logins
+from socbot.transports.discord.preflight import Preflight
+from socbot.transports.discord.requests import RequestGate
+from socbot.transports.discord.responding import Responder
+from socbot.transports.discord.slash import Focus, Slash
+
+CANNOT_SPEAK = "I cannot write in that channel. Here is the answer:"
+
+_STALE = Letter("That command is not there any more; Discord will show the new ones in a moment.")
+
+
+class Client(discord.AutoShardedClient):
+    """The plain gateway client. It has no commands of its own: everything goes through the one dispatcher.
+
+    It keeps no members and no messages: nothing that it holds grows with the number of users.
+    """
+
+    def __init__(
+        self, host: Host, responder: Responder, slash: Slash, preflight: Preflight, logins: Logins, gate: RequestGate
+    ) -> None:
+        config = host.config.discord
+        super().__init__(
+            intents=preflight.intents,
+            shard_ids=list(preflight.shard_ids),
+            shard_count=preflight.shard_count,
+            shard_connect_timeout=None,  # a login may have to wait for its turn
+            allowed_mentions=discord.AllowedMentions.none(),
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            status=discord.Status(config.status),
+            activity=activity_of(config.activity),
+            http_trace=gate,
+            max_ratelimit_timeout=60.0,
+        )
+        self._host, self._responder, self._slash, self._logins = host, responder, slash, logins
+        self._reader = Reader(preflight.user_id)
+
+    # -- messages -----------------------------------------------------------------------------------------
+
+    async def on_message(self, message: discord.Message) -> None:
+        prefix = self._host.dispatcher.prefixes[0]
+        events.message_seen(message, prefix, self._host.redactor)
+        incoming = self._reader.read(message, prefix)
+        if incoming is None:
+            return
+        outcome = await self._responder.respond(incoming, ChannelAnswer(message))
+        found = self._command(outcome.command)
+        if found is not None and found.sensitive and outcome.refused_by != "blacklist":
+            await self._remove(message)
+
+    def _command(self, name: str | None) -> Command | None:
+        return None if name is None else self._host.dispatcher.registry.get(name)
+
+    async def _remove(self, message: discord.Message) -> None:
+        """Take away a message that carried a secret, where the bot may."""
+        guild = message.guild
+        if guild is None or not self._host.config.discord.delete_secrets:
+            return
+        if message.channel.permissions_for(guild.me).manage_messages:
+            await message.delete()
+
+    # -- slash commands, menus, buttons, forms --------------------------------------------------------------
+
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        data: JSON = dict(interaction.data or {})
+        if interaction.type is InteractionType.application_command:
+            await self._invoke(interaction, data)
+        elif interaction.type is InteractionType.autocomplete:
+            await self._complete(interaction, data)
+        elif interaction.type is InteractionType.component:
+            await self._press(interaction, data["custom_id"])
+        elif interaction.type is InteractionType.modal_submit:
+            await self._submit(interaction, data["custom_id"], filled_in(data["components"]))
+
+    async def _invoke(self, interaction: discord.Interaction, data: JSON) -> None:
+        found = self._slash.command_of(data)
+        if found is None:
+            await InteractionAnswer(interaction, self._host.clock).finish(_STALE, private=True)
+            return
+        command, options = found
+        files = tuple(map(self._attached, self._slash.attachments_of(data)))
+        message = invoked(interaction, self._host.dispatcher.prefixes[0] + command.name, options, files)
+        answer = InteractionAnswer(interaction, self._host.clock, command.private)
+        await self._responder.respond_in_time(message, answer)
+
+    def _attached(self, file: JSON) -> Attachment:
+        url = str(file["url"])
+        return Attachment(file["filename"], file["size"], url, fetch=partial(self.http.get_from_cdn, url))
+
+    async def _complete(self, interaction: discord.Interaction, data: JSON) -> None:
+        """Names for what is being typed: for who may use the command, and nobody who is listed."""
+        focus = self._slash.focused(data)
+        names: tuple[str, ...] = ()
+        if focus is not None and self._may_see(invoked(interaction, "").identity, interaction, focus.command):
+            names = await self._names(focus)
+        await interaction.response.autocomplete([discord.app_commands.Choice(name=name, value=name) for name in names])
+
+    async def _names(self, focus: Focus) -> tuple[str, ...]:
+        kind, typed = focus.parameter.completes, focus.typed.lower()
+        if kind:
+            return await self._host.completions.find(kind, focus.typed)
+        return tuple(choice for choice in focus.parameter.choices if typed in choice.lower())[:25]
+
+    def _may_see(self, identity: Identity, interaction: discord.Interaction, command: Command) -> bool:
+        guild = None if interaction.guild_id is None else str(interaction.guild_id)
+        if identity in self._host.dispatcher.owners:
+            return True
+        if self._host.blacklist.listed(identity, guild):
+            return False
+        is_admin = guild is not None and interaction.permissions.administrator
+        return command.permission == "public" or (command.permission == "admin" and is_admin)
+
+    async def _press(self, interaction: discord.Interaction, custom_id: str) -> None:
+        pressed = parse_custom_id(custom_id)
+        if pressed is None:
+            await ButtonAnswer(interaction, self._host.clock).finish(Letter(UNKNOWN), private=True)
+        elif pressed.kind == "book":
+            await self._responder.turn(interaction, custom_id)
+        elif pressed.kind == "question":
+            await self._responder.decide(interaction, pressed)
+
+    async def _submit(self, interaction: discord.Interaction, custom_id: str, given: dict[str, str]) -> None:
+        submitted = parse_custom_id(custom_id)
+        if submitted is not None and submitted.kind == "book":
+            await self._responder.turn(interaction, custom_id, given.get("page", ""))
+        elif submitted is not None and submitted.kind == "form":
+            message = invoked(interaction, "", answer=Answer(submitted.token, True, given))
+            await self._responder.respond_in_time(message, InteractionAnswer(interaction, self._host.clock, True))
+
+    # -- the connection -------------------------------------------------------------------------------------
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        await self._logins.take(shard_id or 0, self.shard_count or 1)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        await events.guild_joined(guild, self._host.blacklist, self._host.notices.notify)
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        events.guild_left(guild)
+
+    async def on_member_join(self, member: discord.Member) -> None:
+        events.member_joined(member)
+
+    async def on_raw_member_remove(self, payload: discord.RawMemberRemoveEvent) -> None:
+        events.member_left(payload, self.get_guild(payload.guild_id))
+
+    async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
+        """What an event of the library broke is an error of the bot's, like any other."""
+        error = sys.exc_info()[1]
+        if error is not None:
+            await self._host.errors.capture(error, Where(platform=PLATFORM, command=f"discord:{event_method}"))
+
+    # -- what is known of it ----------------------------------------------------------------------------------
+
+    def log_ready(self) -> None:
+        events.ready(self.guilds)
+
+    @property
+    def user_count(self) -> int:
+        return sum(guild.member_count or 0 for guild in self.guilds)
+
+    def communities(self) -> str:
+        return f"{len(self.guilds)} guilds, {self.user_count} users"
+
+    def name_of_guild(self, id: str) -> str:
+        guild = self.get_guild(int(id))
+        return "" if guild is None else guild.name
+
+    @property
+    def measured_latency(self) -> float | None:
+        """Seconds that the gateway took to answer the last heartbeat; None while there is none."""
+        return self.latency if self.shards and math.isfinite(self.latency) else None
+
+
+def activity_of(text: str) -> discord.BaseActivity | None:
+    """What is shown beneath the bot's name: ``watching …``, ``playing …``, ``listening to …``, or as it stands."""
+    for start, kind in _ACTIVITIES.items():
+        if text.lower().startswith(start):
+            return discord.Activity(type=kind, name=text[len(start) :])
+    return discord.CustomActivity(text) if text else None
+
+
+_ACTIVITIES = {
+    "watching ": discord.ActivityType.watching,
+    "playing ": discord.ActivityType.playing,
+    "listening to ": discord.ActivityType.listening,
+    "competing in ": discord.ActivityType.competing,
+}

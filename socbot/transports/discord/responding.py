@@ -1,0 +1,208 @@
+"""From a message to what is shown for it: dispatch, render, deliver, and keep its buttons alive."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Literal
+
+import aiohttp
+import anyio
+import discord
+from msgspec import Struct, structs
+
+from socbot.charts import picture
+from socbot.dispatch.clock import Clock
+from socbot.dispatch.messages import Answer, Message
+from socbot.dispatch.outcomes import Outcome
+from socbot.dispatch.replies import Question, Reply
+from socbot.systems.errors import Where
+from socbot.transports.discord.answering import Answering, ButtonAnswer, Edit, InteractionAnswer
+from socbot.transports.discord.books import Books, Clicked, components, form_modal, jump_modal, question_components
+from socbot.transports.discord.host import Host
+from socbot.transports.discord.incoming import invoked
+from socbot.transports.discord.letters import Letter, modal_of
+from socbot.transports.discord.rendering import Page, Rendered, render
+
+SWEEP_INTERVAL = 1.0
+"""Seconds between two looks for buttons whose time is over."""
+
+_MOST_ASKED = 1_000
+_TOO_LATE = Reply("It took too long to open the form. Please run the command again.", tone="warn", private=True)
+_DONE = Reply.ok("Done.")
+
+
+class _Asked(Struct):
+    """A question that is shown: whose, to which message, and how to show it anew."""
+
+    message: Message
+    question: Question
+    shown: Letter
+    expires: float
+    edit: Edit | None = None
+
+
+class Responder:
+    """Runs messages through the bot, and shows what comes of them.
+
+    :ivar under_way: commands that are not answered yet
+    :ivar undelivered: answers that could not be shown to anybody
+    """
+
+    def __init__(self, host: Host, clock: Clock, random: Random) -> None:
+        self._host, self._clock = host, clock
+        self._books = Books(clock, random)
+        self._edits: dict[str, Edit] = {}
+        self._asked: dict[str, _Asked] = {}
+        self.under_way = self.undelivered = 0
+
+    # -- a command and its answer -----------------------------------------------------------------------
+
+    async def respond(self, message: Message, answering: Answering) -> Outcome:
+        """Run a message to its end, and show its answer."""
+
+        async def progress(reply: Reply) -> None:
+            await answering.progress(_letter(render(reply)))
+
+        with self._counted():
+            outcome = await self._host.dispatcher.dispatch(message, send=progress)
+            await self._deliver(outcome, answering)
+        return outcome
+
+    async def respond_in_time(self, message: Message, answering: InteractionAnswer) -> Outcome:
+        """The same for an interaction, which is acknowledged meanwhile if it takes longer."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(answering.acknowledge)
+            outcome = await self.respond(message, answering)
+            tasks.cancel_scope.cancel()
+        return outcome
+
+    async def settle(self, seconds: float) -> None:
+        """Return when everything is answered, or after ``seconds``."""
+        end = self._clock.monotonic() + seconds
+        while self.under_way and self._clock.monotonic() < end:
+            await self._clock.sleep(0.02)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+
+    async def _deliver(self, outcome: Outcome, answering: Answering) -> None:
+        """Show the answer. What cannot be shown is an error of its own, and none of the command's."""
+        try:
+            await self._show(outcome, answering)
+        except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
+            self.undelivered += 1
+            await self._host.errors.capture(error, _where(outcome))
+
+    async def _show(self, outcome: Outcome, answering: Answering) -> None:
+        reply = outcome.reply
+        if reply is None:
+            if outcome.status == "ok" and isinstance(answering, InteractionAnswer):
+                await answering.finish(_letter(render(_DONE)), private=True)
+            else:
+                await answering.silence()
+            return
+        if reply.form is not None:
+            if isinstance(answering, InteractionAnswer) and await answering.ask(modal_of(form_modal(reply.form))):
+                return
+            reply = _TOO_LATE
+        rendered = render(reply, await picture(reply.chart) if reply.chart else None)
+        if reply.question is not None:
+            await self._ask(outcome.message, reply, reply.question, rendered, answering)
+        elif len(rendered.pages) > 1:
+            await self._open_book(outcome.message, reply, rendered, answering)
+        else:
+            await answering.finish(_letter(rendered), private=reply.private, fleeting=reply.fleeting)
+
+    # -- pages ------------------------------------------------------------------------------------------
+
+    async def _open_book(self, message: Message, reply: Reply, rendered: Rendered, answering: Answering) -> None:
+        book = self._books.open(message.author.id, rendered)
+        letter = structs.replace(_letter(rendered), components=tuple(components(book)))
+        self._edits[book.token] = await answering.finish(letter, private=reply.private)
+
+    async def turn(self, interaction: discord.Interaction, custom_id: str, typed: str = "") -> None:
+        """Somebody pressed a button beneath pages, or named a page."""
+        turn = self._books.turn(custom_id, str(interaction.user.id), typed)
+        answer, book = ButtonAnswer(interaction, self._clock), turn.book
+        if turn.kind == "jump" and book is not None:
+            await answer.ask(modal_of(jump_modal(book)))
+        elif turn.kind in ("page", "closed") and book is not None:
+            shown = tuple(components(book)) if turn.kind == "page" else ()
+            edit = await answer.update(_page(book.page, shown))
+            if turn.kind == "closed":
+                self._edits.pop(book.token, None)
+            else:
+                self._edits[book.token] = edit  # a private answer can only be changed by way of the newest press
+        else:
+            await answer.finish(Letter(turn.text), private=True)
+
+    # -- questions --------------------------------------------------------------------------------------
+
+    async def _ask(
+        self, message: Message, reply: Reply, question: Question, rendered: Rendered, answering: Answering
+    ) -> None:
+        letter = structs.replace(_letter(rendered), components=tuple(question_components(question, tone=reply.tone)))
+        asked = _Asked(message, question, letter, self._clock.monotonic() + question.expires_in)
+        while len(self._asked) >= _MOST_ASKED:
+            del self._asked[next(iter(self._asked))]
+        self._asked[question.token] = asked
+        asked.edit = await answering.finish(letter, private=reply.private)
+
+    async def decide(self, interaction: discord.Interaction, pressed: Clicked) -> None:
+        """Somebody pressed yes or no."""
+        yes = pressed.action == "yes"
+        asked = self._asked.get(pressed.token)
+        message = invoked(interaction, "", answer=Answer(pressed.token, yes))
+        answering = ButtonAnswer(interaction, self._clock)
+        if asked is not None and message.identity == asked.message.identity:
+            # Asked in a direct message, it is still about where the command was used.
+            origin = asked.message
+            if message.channel != origin.channel:
+                message = structs.replace(message, channel=origin.channel, guild=origin.guild, author=origin.author)
+            del self._asked[pressed.token]
+            await answering.update(_decided(asked, "yes" if yes else "no"))
+        await self.respond_in_time(message, answering)
+
+    # -- what time does to buttons ------------------------------------------------------------------------
+
+    async def sweep(self) -> None:
+        """Grey the buttons whose time is over, for as long as the bot runs."""
+        while True:
+            await self._clock.sleep(SWEEP_INTERVAL)
+            for book in self._books.expired():
+                await self._regret(self._edits.pop(book.token, None), _page(book.page, tuple(components(book, True))))
+            now = self._clock.monotonic()
+            for token in [token for token, asked in self._asked.items() if asked.expires <= now]:
+                asked = self._asked.pop(token)
+                await self._regret(asked.edit, _decided(asked, "expired"))
+
+    async def _regret(self, edit: Edit | None, letter: Letter) -> None:
+        if edit is not None:
+            try:
+                await edit(letter)
+            except discord.HTTPException:  # deleted meanwhile, or out of reach: there is nothing left to grey
+                return
+
+
+def _letter(rendered: Rendered) -> Letter:
+    return structs.replace(_page(rendered.pages[0]), files=rendered.files)
+
+
+def _page(page: Page, shown: tuple[dict[str, object], ...] = ()) -> Letter:
+    return Letter(page.content, page.embed, components=shown)
+
+
+def _decided(asked: _Asked, state: Literal["yes", "no", "expired"]) -> Letter:
+    return structs.replace(asked.shown, components=tuple(question_components(asked.question, state)), files=())
+
+
+def _where(outcome: Outcome) -> Where:
+    message, trace = outcome.message, outcome.trace
+    return Where(
+        outcome.command or "", *message.identity, message.guild or "", message.channel, trace.id if trace else ""
+    )

@@ -1,0 +1,150 @@
+"""The bot on Discord: from the first look at the application to parting from the gateway."""
+
+import logging
+
+import anyio
+import discord
+from yarl import URL
+
+from socbot.dispatch.replies import Reply
+from socbot.systems import notices
+from socbot.transports.base import TransportRefused
+from socbot.transports.discord.client import Client
+from socbot.transports.discord.events import command_log
+from socbot.transports.discord.faults import explain
+from socbot.transports.discord.host import Host
+from socbot.transports.discord.incoming import PLATFORM
+from socbot.transports.discord.logins import Logins
+from socbot.transports.discord.moderation import MemberTimeouts
+from socbot.transports.discord.owners import tell_by
+from socbot.transports.discord.preflight import Preflight, look_ahead
+from socbot.transports.discord.requests import RequestGate
+from socbot.transports.discord.responding import Responder
+from socbot.transports.discord.slash import Slash
+from socbot.transports.discord.syncing import OverHTTP, Synced, keep_in_sync
+
+ANSWERS_TIMEOUT = 5.0
+"""Seconds that answers under way have to arrive when the bot ends."""
+
+_log = logging.getLogger("soc_bot")
+
+
+class DiscordTransport:
+    """Serves a bot on Discord."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._responder = Responder(host, host.clock, host.random)
+        self._client: Client | None = None
+        self._scope = anyio.CancelScope()
+
+    async def run(self) -> None:
+        """Connect, and serve until closed.
+
+        :raises TransportRefused: if Discord will not have the bot, with what to do about it
+        """
+        with self._scope:
+            try:
+                await self._serve()
+            except Exception as error:  # whatever ended it: is it one of those that trying again cannot mend?
+                fatal = explain(error)
+                if fatal is None:
+                    raise
+                raise TransportRefused(fatal.text, fatal.exit_code) from None
+
+    async def tell(self, reply: Reply) -> None:
+        """Show the owner what became of something that was done to the process."""
+        await self._host.notices.notify(reply)
+
+    async def close(self) -> None:
+        """Let answers under way arrive, say goodbye to the owner, and part from the gateway."""
+        await self._responder.settle(ANSWERS_TIMEOUT)
+        if self._client is not None:
+            if self._host.config.discord.notify_start:
+                await self._host.notices.notify(self._goodbye())
+            await self._client.close()
+        self._scope.cancel()
+
+    # -- serving ------------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        host, config = self._host, self._host.config.discord
+        if config.api_url:
+            discord.http.Route.BASE = config.api_url.rstrip("/")
+        async with anyio.create_task_group() as tasks:
+
+            def tell(reply: Reply) -> None:
+                tasks.start_soon(host.notices.notify, reply)
+
+            gate = RequestGate(host.clock, tell)
+            preflight = await look_ahead(config, host.clock, host.random, gate)
+            if config.api_url:
+                discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = URL(preflight.gateway)
+            self._introduce(preflight)
+            logins = Logins(host.database, host.clock, tell)
+            await logins.ready(preflight.shard_ids, preflight.shard_count, preflight.limit)
+            slash = Slash(host.dispatcher.registry)
+            async with Client(host, self._responder, slash, preflight, logins, gate) as client:
+                self._client = client
+                await client.login(config.token)
+                self._offer(client)
+                tasks.start_soon(self._responder.sweep)
+                if config.slash:
+                    tasks.start_soon(self._keep_in_sync, client, slash)
+                tasks.start_soon(self._greet, client, preflight)
+                await client.connect()
+            tasks.cancel_scope.cancel()
+
+    def _introduce(self, preflight: Preflight) -> None:
+        """Tell the bot who it is here, and who else owns it."""
+        owners = preflight.owner_ids if self._host.config.discord.team_owners else ()
+        self._host.recognise(
+            owners=[(PLATFORM, str(id)) for id in owners], identities=[(PLATFORM, str(preflight.user_id))]
+        )
+        for sentence in preflight.warnings:
+            _log.warning("%s", sentence)
+
+    def _offer(self, client: Client) -> None:
+        """Let the systems have what can be done and known here."""
+        host = self._host
+        for name, way in tell_by(client, host):
+            host.on_notice(way, name)
+        timeouts = MemberTimeouts(client, host.clock, lambda: host.config.discord.time_out_members)
+        host.rate_limiter.enforce_with(PLATFORM, timeouts)
+        host.vitals.measure_transport(PLATFORM, lambda: client.measured_latency)
+        host.vitals.communities = client.communities
+        host.dispatcher.observe(command_log(client.name_of_guild))
+
+    async def _keep_in_sync(self, client: Client, slash: Slash) -> None:
+        host = self._host
+        for warning in slash.warnings:
+            _log.warning("%s", warning)
+
+        def told(synced: Synced) -> None:
+            if synced.reason:
+                _log.warning("%s", synced.reason)
+            elif synced.state == "put":
+                _log.info("slash commands were brought up to date (%s)", synced.scope)
+
+        remote = OverHTTP(client.http, str(client.application_id))
+        await keep_in_sync(slash.commands, host.config.discord.guilds, remote, host.database, host.clock, told)
+
+    async def _greet(self, client: Client, preflight: Preflight) -> None:
+        """Once every guild is there."""
+        await client.wait_until_ready()
+        client.log_ready()
+        if self._host.config.discord.notify_start:
+            chain = [stage.name for stage in self._host.dispatcher.chain.stages]
+            await self._host.notices.notify(
+                notices.startup(
+                    guilds=len(client.guilds),
+                    users=client.user_count,
+                    chain=chain,
+                    shards=len(client.shards),
+                    problems=preflight.warnings,
+                )
+            )
+
+    def _goodbye(self) -> Reply:
+        lifecycle = self._host.lifecycle
+        return notices.shutting_down(uptime=lifecycle.uptime, restart=lifecycle.exit_code != 0)
