@@ -33,16 +33,21 @@ class Completions:
     def kinds(self) -> frozenset[str]:
         return frozenset(self._sources)
 
-    async def find(self, kind: str, typed: str, limit: int = MOST) -> tuple[str, ...]:
+    async def find(
+        self, kind: str, typed: str, limit: int = MOST, *, keep: Callable[[str], bool] | None = None
+    ) -> tuple[str, ...]:
         """At most ``limit`` names of ``kind`` that go with ``typed``; none of a kind that nobody offers.
 
         Raises what the source raises.
+
+        :param keep: whether a name is for whoever types: a source does not know who that is
         """
         source = self._sources.get(kind)
         if source is None:
             return ()
-        names = source(typed)
-        return fitting(await names if isinstance(names, Awaitable) else names, typed, limit)
+        found = source(typed)
+        names = await found if isinstance(found, Awaitable) else found
+        return fitting(names if keep is None else filter(keep, names), typed, limit)
 
 
 def fitting(names: Iterable[str], typed: str, limit: int = MOST) -> tuple[str, ...]:

@@ -56,6 +56,13 @@ async def test_a_source_may_have_to_wait() -> None:
     assert await completions.find("unheard of", "T") == ()
 
 
+async def test_what_is_not_for_whoever_types_takes_no_place() -> None:
+    completions = Completions()
+    completions.offer("command", lambda typed: (f"command{number}" for number in range(100)))
+    found = await completions.find("command", "", 3, keep=lambda name: name.endswith("9"))
+    assert found == ("command9", "command19", "command29")
+
+
 def test_a_kind_has_one_source() -> None:
     completions = Completions()
     completions.offer("job", lambda typed: ())
