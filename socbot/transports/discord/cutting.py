@@ -37,6 +37,8 @@ def units(text: str) -> int:
 
 def is_blank(text: str) -> bool:
     """Whether nothing of it can be seen; Discord refuses such text."""
+    if text and text.isascii() and text.isprintable() and not text.isspace():
+        return False
     return all(letter.isspace() or unicodedata.category(letter) in _BLANK for letter in text)
 
 

@@ -52,19 +52,24 @@ class Rendered(Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Body:
-    """What differs from page to page."""
+    """What differs from page to page; ``size`` is that of its fields."""
 
     description: str = ""
     fields: list[Field] = field(default_factory=list)
+    size: int = 0
 
-    def size(self) -> int:
-        return units(self.description) + sum(map(_weight, self.fields))
+    def takes_line(self, line: str) -> bool:
+        return units(self.description) + 1 + units(line) <= DESCRIPTION
 
     def add_line(self, line: str) -> None:
         self.description = f"{self.description}\n{line}" if self.description else line
 
-    def has_room_for(self, line: str) -> bool:
-        return units(self.description) + 1 + units(line) <= DESCRIPTION
+    def takes_field(self, new: Field, room: int) -> bool:
+        return len(self.fields) < FIELDS and units(self.description) + self.size + _weight(new) <= room
+
+    def add_field(self, new: Field) -> None:
+        self.fields.append(new)
+        self.size += _weight(new)
 
 
 def render(reply: Reply, picture: bytes | None = None, zone: tzinfo = UTC) -> Rendered:
@@ -142,7 +147,7 @@ def _add_items(bodies: list[_Body], items: tuple[str, ...]) -> None:
     lines = 0
     for piece in (piece for item in items for piece in pieces(sound(item), DESCRIPTION)):
         new = piece.count("\n") + 1
-        if not bodies or (lines and lines + new > most) or not bodies[-1].has_room_for(piece):
+        if not bodies or (lines and lines + new > most) or not bodies[-1].takes_line(piece):
             if len(bodies) > MAX_PAGES:
                 return
             bodies.append(_Body())
@@ -154,17 +159,13 @@ def _add_items(bodies: list[_Body], items: tuple[str, ...]) -> None:
 def _add_fields(bodies: list[_Body], at: int, fields: Iterator[Field], room: int) -> None:
     """Put the fields on the page ``at`` and those after it."""
     for each in fields:
-        while at < len(bodies) and not _takes(bodies[at], each, room):
+        while at < len(bodies) and not bodies[at].takes_field(each, room):
             at += 1
         if at == len(bodies):
             if at > MAX_PAGES:
                 return
             bodies.append(_Body())
-        bodies[at].fields.append(each)
-
-
-def _takes(body: _Body, new: Field, room: int) -> bool:
-    return len(body.fields) < FIELDS and body.size() + _weight(new) <= room
+        bodies[at].add_field(each)
 
 
 def _weight(each: Field) -> int:

@@ -136,6 +136,13 @@ def test_a_moment_is_never_cut(words: list[str]) -> None:
     assert sum(piece.count(MOMENT) for piece in pieces(text, 200)) == text.count(MOMENT)
 
 
+@pytest.mark.parametrize("shift", range(len(MOMENT)))
+@pytest.mark.parametrize("mark", ["", "`", "```"])
+def test_a_moment_is_never_cut_inside_of_code_either(mark: str, shift: int) -> None:
+    found = pieces(mark + "-" * shift + MOMENT * 40 + mark, 200)
+    assert sum(piece.count(MOMENT) for piece in found) == 40
+
+
 @pytest.mark.parametrize(
     "character", [FAMILY, ACCENTED, FLAG, "👍🏽", "क्ष", "각", "❤️", "🏴\U000e0067\U000e0062\U000e007f"]
 )
