@@ -128,8 +128,8 @@ def _cut(text: str, spans: list[_Span], start: int, end: int) -> tuple[int, _Spa
 
 
 def _before_moment(text: str, cut: int) -> int:
-    begun = text.rfind("<t:", max(0, cut - 20), cut)
-    return begun if begun >= 0 and (found := _MOMENT.match(text, begun)) and found.end() > cut else cut
+    begun = text.rfind("<t:", max(0, cut - 20), cut + 2)
+    return begun if begun >= 0 and (found := _MOMENT.match(text, begun)) and begun < cut < found.end() else cut
 
 
 def _between_words(text: str, start: int, end: int) -> int:
