@@ -83,9 +83,9 @@ def _wait_reply(refusal: Refusal) -> Reply:
     remaining = Field("Remaining", f"{refusal.retry_after:.1f} s")
     if refusal.limit == "burst":
         limit = Field("Limit", f"{refusal.burst} commands in {Duration(refusal.window)}")
-        return Reply("", "🚫 Burst Limit Exceeded", (limit, remaining), tone="warn", private=True)
+        return Reply("", "🚫 Burst Limit Exceeded", (limit, remaining), tone="warn", private=True, fleeting=15.0)
     text = "This command has a cooldown of its own." if refusal.limit == "command cooldown" else ""
-    return Reply(text, "⏱️ Rate Limit Exceeded", (remaining,), tone="warn", private=True)
+    return Reply(text, "⏱️ Rate Limit Exceeded", (remaining,), tone="warn", private=True, fleeting=10.0)
 
 
 def _timed_out(violation: Violation) -> str:
