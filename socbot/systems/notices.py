@@ -176,7 +176,7 @@ class Notices:
     def _reason(self, error: Exception) -> str:
         if isinstance(error, TimeoutError) and not error.args:
             return f"no answer within {self._patience:g} s"
-        return printable(self._redact(f"{type(error).__name__}: {message_of(error, self._redact)}", 300), "")
+        return printable(f"{type(error).__name__}: {message_of(error, self._redact)}"[:300], "")
 
 
 class _Alike:

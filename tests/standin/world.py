@@ -845,7 +845,9 @@ class World:
         guild.bot.roles.append(own_role)
         guild.channel("general")
         self.guilds[guild.id] = guild
-        self.emit("GUILD_CREATE", guild.payload([guild.bot]), guild)
+        news = guild.payload([guild.bot])
+        del news["unavailable"]  # as for a guild that the bot has just joined
+        self.emit("GUILD_CREATE", news, guild)
         return guild
 
     def dm(self, user: User) -> Channel:
