@@ -148,10 +148,18 @@ async def test_messages_are_logged_at_debug_only_and_their_beginnings_only(
     async def on_message(message: discord.Message) -> None:
         heard.append(message)
 
+    redacted: list[str] = []
+    redactor = Redactor(["hunter2hunter2"])
+
+    def redact(text: str, limit: int) -> str:
+        redacted.append(text)
+        return redactor(text, limit)
+
     def seen() -> list[str]:
         caplog.clear()
+        redacted.clear()
         for message in heard:
-            events.message_seen(message, "!", Redactor(["hunter2hunter2"]))
+            events.message_seen(message, "!", redact)
         return lines()
 
     alice = standin.user("alice")
@@ -171,6 +179,7 @@ async def test_messages_are_logged_at_debug_only_and_their_beginnings_only(
     ]
     caplog.set_level(logging.INFO, "soc_bot")
     assert seen() == []
+    assert redacted == []  # nor does it cost anything
 
 
 def outcome(status: Status, platform: str = "discord", guild: str | None = "7", name: str = "alice") -> Outcome:

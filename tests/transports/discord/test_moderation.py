@@ -151,6 +151,7 @@ async def test_a_longer_timeout_of_a_moderators_stays(
     timeouts = MemberTimeouts(client, clock)
     ours = clock.time() + 300
     assert await timeouts.lift(identity(mallory), guild.id, ours) is None  # none there any more
+    assert standin.requested("PATCH", MEMBERS) == []
     assert await timeouts.time_out(identity(mallory), guild.id, 3_600, "by hand") is None
     assert await timeouts.lift(identity(mallory), guild.id, ours) == "a moderator has set a longer timeout"
     assert mallory.is_timed_out_in(guild)
