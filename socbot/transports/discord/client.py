@@ -9,7 +9,8 @@ import discord
 from discord import InteractionType
 
 from socbot.dispatch.commands import Command
-from socbot.dispatch.messages import Answer, Attachment, Identity
+from socbot.dispatch.messages import Answer, Attachment
+from socbot.systems.completions import fitting
 from socbot.systems.errors import Where
 from socbot.transports.discord import events
 from socbot.transports.discord.answering import ButtonAnswer, ChannelAnswer, InteractionAnswer
@@ -18,7 +19,7 @@ from socbot.transports.discord.host import Host
 from socbot.transports.discord.incoming import PLATFORM, Reader, invoked
 from socbot.transports.discord.letters import Letter
 from socbot.transports.discord.logins import Logins
-from socbot.transports.discord.preflight import Preflight
+from socbot.transports.discord.preflight import Preflight, session_limit
 from socbot.transports.discord.requests import RequestGate
 from socbot.transports.discord.responding import Responder
 from socbot.transports.discord.slash import Focus, Slash
@@ -111,24 +112,28 @@ class Client(discord.AutoShardedClient):
         """Names for what is being typed: for who may use the command, and nobody who is listed."""
         focus = self._slash.focused(data)
         names: tuple[str, ...] = ()
-        if focus is not None and self._may_see(invoked(interaction, "").identity, interaction, focus.command):
-            names = await self._names(focus)
+        if focus is not None and self._may_use(interaction, focus.command):
+            names = await self._names(interaction, focus)
         await interaction.response.autocomplete([discord.app_commands.Choice(name=name, value=name) for name in names])
 
-    async def _names(self, focus: Focus) -> tuple[str, ...]:
-        kind, typed = focus.parameter.completes, focus.typed.lower()
-        if kind:
-            return await self._host.completions.find(kind, focus.typed)
-        return tuple(choice for choice in focus.parameter.choices if typed in choice.lower())[:25]
+    async def _names(self, interaction: discord.Interaction, focus: Focus) -> tuple[str, ...]:
+        def may_be_known(name: str) -> bool:
+            found = self._command(name)
+            return found is None or self._may_use(interaction, found)
 
-    def _may_see(self, identity: Identity, interaction: discord.Interaction, command: Command) -> bool:
-        guild = None if interaction.guild_id is None else str(interaction.guild_id)
-        if identity in self._host.dispatcher.owners:
+        kind = focus.parameter.completes
+        if not kind:
+            return fitting(focus.parameter.choices, focus.typed)
+        keep = may_be_known if kind in ("command", "topic") else None
+        return await self._host.completions.find(kind, focus.typed, keep=keep)
+
+    def _may_use(self, interaction: discord.Interaction, command: Command) -> bool:
+        who = invoked(interaction, "")
+        if who.identity in self._host.dispatcher.owners:
             return True
-        if self._host.blacklist.listed(identity, guild):
+        if self._host.blacklist.listed(who.identity, who.guild):
             return False
-        is_admin = guild is not None and interaction.permissions.administrator
-        return command.permission == "public" or (command.permission == "admin" and is_admin)
+        return command.permission == "public" or (command.permission == "admin" and who.author.is_admin)
 
     async def _press(self, interaction: discord.Interaction, custom_id: str) -> None:
         pressed = parse_custom_id(custom_id)
@@ -150,7 +155,7 @@ class Client(discord.AutoShardedClient):
     # -- the connection -------------------------------------------------------------------------------------
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        await self._logins.take(shard_id or 0, self.shard_count or 1)
+        await self._logins.take(shard_id or 0, self.shard_count or 1, await session_limit(self))
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         await events.guild_joined(guild, self._host.blacklist, self._host.notices.notify)

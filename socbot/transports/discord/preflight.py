@@ -4,6 +4,7 @@ import logging
 from random import Random
 
 import aiohttp
+import anyio
 import discord
 from discord import AppInfo, ApplicationFlags, TeamMemberRole, TeamMembershipState
 from msgspec import Struct
@@ -31,6 +32,17 @@ NO_MEMBERS = (
 )
 NOT_GRANTED = "discord.{key} is on, but the application does not have that intent: Discord will refuse the login. "
 
+LIMIT_TIMEOUT = 10.0
+"""Seconds: a login waits no longer for what is only asked to be sure."""
+
+_PASSING = (
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    discord.HTTPException,
+    discord.GatewayNotFound,
+    discord.RateLimited,
+)
 _MAY_COMMAND = (TeamMemberRole.admin, TeamMemberRole.developer)
 
 
@@ -77,8 +89,7 @@ async def look_ahead(config: DiscordConfig, clock: Clock, random: Random, gate: 
 
 
 def _may_pass(error: BaseException) -> bool:
-    passing = (aiohttp.ClientError, OSError, TimeoutError, discord.HTTPException, discord.GatewayNotFound)
-    return isinstance(error, (*passing, discord.RateLimited)) and explain(error) is None
+    return isinstance(error, _PASSING) and explain(error) is None
 
 
 def _wait(state: RetryCallState, random: Random) -> float:
@@ -93,6 +104,16 @@ def _say(state: RetryCallState) -> None:
     log("Discord cannot be reached (%s: %s); trying again in %.0f s", type(error).__name__, error, state.upcoming_sleep)
 
 
+async def session_limit(client: discord.Client) -> SessionLimit | None:
+    """What Discord allows now; None if it does not say so within a few seconds."""
+    try:
+        with anyio.fail_after(LIMIT_TIMEOUT):
+            _, _, limit = await client.http.get_bot_gateway()
+    except _PASSING:
+        return None
+    return _limit(limit)
+
+
 async def _ask(config: DiscordConfig, gate: RequestGate) -> Preflight:
     async with discord.Client(
         intents=discord.Intents(guilds=True), http_trace=gate, max_ratelimit_timeout=60.0, enable_debug_events=False
@@ -103,6 +124,12 @@ async def _ask(config: DiscordConfig, gate: RequestGate) -> Preflight:
             raise DiscordRefused(UNAUTHORISED) from None
         application = await probe.application_info()
         return _judged(config, probe, application, await probe.http.get_bot_gateway())
+
+
+def _limit(raw: "discord.types.gateway.SessionStartLimit") -> SessionLimit:
+    return SessionLimit(
+        max(1, raw["total"]), raw["remaining"], raw["reset_after"] / 1000, max(1, raw["max_concurrency"])
+    )
 
 
 def _judged(
@@ -120,9 +147,7 @@ def _judged(
         owner_ids=owners_of(application),
         shards=parse_shards(config.shards).resolved(advised),
         gateway=url,
-        limit=SessionLimit(
-            max(1, limit["total"]), limit["remaining"], limit["reset_after"] / 1000, max(1, limit["max_concurrency"])
-        ),
+        limit=_limit(limit),
         intents=intents,
         warnings=warnings,
     )

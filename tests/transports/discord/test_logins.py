@@ -1,9 +1,11 @@
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import anyio
+import discord
 import pytest
 from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
@@ -23,6 +25,8 @@ from socbot.transports.discord.logins import (
     SessionLimit,
     wait_of,
 )
+from socbot.transports.discord.preflight import session_limit
+from tests.standin import Standin
 from tests.transports.discord.clocks import HastyClock
 
 LIMIT = SessionLimit(1000, 1000, DAY, 1)
@@ -258,3 +262,84 @@ async def test_without_its_store_it_counts_in_memory_says_so_once_and_catches_up
         await database.write(lambda connection: connection.execute("ALTER TABLE away RENAME TO gateway_logins"))
         await logins.take(0, 1, LIMIT)
         assert len(await stored(database)) == 6
+
+
+# -- with the library -------------------------------------------------------------------------------------
+
+
+class Client(discord.AutoShardedClient):
+    """Logs in as the bot does, and notes what was stored and what Discord had heard of when it was let through."""
+
+    def __init__(self, standin: Standin, database: Database, clock: FakeClock, shards: int) -> None:
+        super().__init__(intents=discord.Intents(guilds=True), shard_count=shards)
+        self._standin, self._database = standin, database
+        self._logins = Logins(database, clock, lambda reply: None)
+        self.passed: list[tuple[int, int]] = []
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        await self._logins.take(shard_id or 0, self.shard_count or 1, await session_limit(self))
+        self.passed.append((len(await stored(self._database)), len(self._standin.gateway.identifies)))
+
+
+@asynccontextmanager
+async def connected(standin: Standin, client: Client) -> AsyncIterator[Client]:
+    running = asyncio.create_task(client.start(standin.token))
+    try:
+        yield client
+    finally:
+        await client.close()
+        await running
+
+
+@pytest.fixture
+async def standin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Standin]:
+    async with Standin() as standin:
+        standin.point_discord_py(monkeypatch)
+        yield standin
+
+
+@pytest.mark.promise("P14")
+async def test_each_login_is_on_disk_before_it_is_sent(standin: Standin, database: Database, clock: HastyClock) -> None:
+    async with connected(standin, Client(standin, database, clock, shards=3)) as client:
+        await standin.gateway.ready(3)
+    assert client.passed == [(1, 0), (2, 1), (3, 2)]
+
+
+@pytest.mark.promise("P14")
+async def test_a_session_is_resumed_where_it_can_be_and_that_is_no_login(
+    standin: Standin, database: Database, clock: HastyClock
+) -> None:
+    async with connected(standin, Client(standin, database, clock, shards=1)):
+        await standin.gateway.ready()
+        for number in range(1, 6):
+            standin.gateway.drop() if number % 2 else standin.gateway.reconnect()
+            await standin.gateway.resumed(number)
+        assert len(standin.gateway.identifies) == len(await stored(database)) == 1
+        standin.gateway.invalidate()
+        await standin.gateway.identified(2)
+        assert len(await stored(database)) == 2
+
+
+@pytest.mark.promise("P14")
+async def test_the_library_sends_no_login_while_the_reserve_is_reached(standin: Standin, tmp_path: Path) -> None:
+    standin.gateway.remaining = 49
+    clock = FakeClock()
+    async with (
+        opened(tmp_path, clock) as database,
+        connected(standin, Client(standin, database, clock, shards=1)),
+    ):
+        await standin.until(lambda: standin.gateway.connections, what="a connection")
+        await clock.advance(standin.gateway.reset_after - 60)
+        assert standin.gateway.identifies == []
+        assert await stored(database) == []
+        await clock.advance(120)
+        await standin.gateway.ready()
+
+
+async def test_a_login_waits_for_no_answer_about_the_limit(
+    standin: Standin, database: Database, clock: HastyClock
+) -> None:
+    standin.limits.always("GET", "/gateway/bot", 403)
+    async with connected(standin, Client(standin, database, clock, shards=1)):
+        await standin.gateway.ready()
+    assert len(standin.limits.requests("GET", "/gateway/bot")) == 1
