@@ -3,8 +3,11 @@
 import logging
 import os
 import sys
+from collections.abc import Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import CalledProcessError, TimeoutExpired, run
 
 import anyio
 from anyio.lowlevel import RunVar
@@ -22,32 +25,30 @@ _slots: RunVar[anyio.CapacityLimiter] = RunVar("slots")
 
 
 async def picture(chart: Chart, *, dark: bool = True, title: str = "", deadline: float = 10.0) -> bytes | None:
-    """``chart`` as a PNG, 960 pixels wide; ``None`` if it cannot be drawn here, or not within ``deadline`` seconds."""
+    """``chart`` as a PNG, 960 pixels wide; ``None`` if it cannot be drawn here.
+
+    :param deadline: seconds to wait for a turn, and to draw it
+    """
     if find_spec("resvg_py") is None:
         return None
-    svg = await anyio.to_thread.run_sync(_svg, chart, dark, title)
+    draw = partial(_drawn, chart, DARK if dark else LIGHT, title, deadline)
     with anyio.move_on_after(deadline):
-        async with _limiter():
-            return await _drawn(svg)
-    log.warning("A chart was not drawn within %g s", deadline)
+        return await anyio.to_thread.run_sync(draw, limiter=_limiter())
     return None
 
 
-def _svg(chart: Chart, dark: bool, title: str) -> bytes:
-    return picture_svg(definition(chart, title), DARK if dark else LIGHT).encode()
-
-
-async def _drawn(svg: bytes) -> bytes | None:
+def _drawn(chart: Chart, palette: Mapping[str, str], title: str, deadline: float) -> bytes | None:
+    svg = picture_svg(definition(chart, title), palette)
     command = [sys.executable, "-P", str(_PROGRAM)]
     try:
-        done = await anyio.run_process(command, input=svg, check=False, env=_environment())
-    except* (OSError, NotImplementedError, anyio.BrokenResourceError) as errors:
-        # There are no processes left, the event loop cannot start any, or this one ended before it had read it all.
-        log.warning("A chart was not drawn: %r", errors.exceptions[0])
-    else:
-        if done.returncode == 0:
-            return done.stdout
-        log.warning("A chart was not drawn: %s", printable(done.stderr.decode("utf-8", "replace")[-300:], keep=""))
+        return run(
+            command, input=svg.encode(), capture_output=True, check=True, timeout=deadline, env=_environment()
+        ).stdout
+    except CalledProcessError as error:
+        reason = error.stderr.decode("utf-8", "replace")[-300:]
+    except (OSError, TimeoutExpired) as error:
+        reason = str(error)
+    log.warning("A chart was not drawn: %s", printable(reason, keep=""))
     return None
 
 
