@@ -118,6 +118,17 @@ async def test_after_most_close_codes_the_client_resumes(standin: Standin, conne
     assert len(standin.gateway.identifies) == 1
 
 
+@pytest.mark.parametrize("code", [4007, 4009])
+async def test_after_the_codes_that_end_a_session_the_client_logs_in_anew(
+    standin: Standin, connect: Connect, code: int
+) -> None:
+    async with connect():
+        standin.gateway.close(code)
+        await standin.gateway.identified(2)
+        await standin.gateway.ready()
+    assert [resume.replayed for resume in standin.gateway.resumes] == [-1]
+
+
 @pytest.mark.parametrize("code", FATAL)
 async def test_a_fatal_close_code_ends_the_client_after_one_login(standin: Standin, code: int) -> None:
     standin.gateway.refuse = code
@@ -213,11 +224,11 @@ async def test_heartbeats_are_answered_and_without_answers_the_client_resumes(
     standin: Standin, connect: Connect
 ) -> None:
     standin.gateway.heartbeat = 0.05
-    async with connect(heartbeat_timeout=0.25):
+    async with connect(heartbeat_timeout=1.0):
         await standin.until(lambda: len(standin.gateway.heartbeats) >= 4)
         assert standin.gateway.resumes == []
         standin.gateway.acks = False
-        await standin.gateway.resumed()
+        await standin.gateway.resumed(seconds=3)
         standin.gateway.acks = True
 
 
