@@ -188,7 +188,7 @@ class Logins:
         if now - self._told.get(kind, -DAY) >= TOLD_AGAIN:
             self._told[kind] = now
             _log.warning("%s", text)
-            self._tell(Reply(text, tone="warn"))
+            self._tell(Reply(text, "Logins at Discord", tone="warn" if kind == "spacing" else "error"))
 
     # -- what is on disk ----------------------------------------------------------------------------------
 

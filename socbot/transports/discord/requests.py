@@ -254,7 +254,9 @@ class RequestGate(aiohttp.TraceConfig):
             self._until[key] = max(self._until.get(key, 0.0), now + seconds)
         if seconds > PARKED:
             what = "anything" if everything else f"`{route.name}`"
-            self._say(f"Discord asks that {what} be left alone for {seconds / 3600:.1f} h. A restart tries again.")
+            self._say(
+                f"Discord asks that {what} be left alone for {seconds / 3600:.1f} h. A restart tries again.", "warn"
+            )
 
     # -- closed and open --------------------------------------------------------------------------------
 
@@ -263,16 +265,16 @@ class RequestGate(aiohttp.TraceConfig):
         self._closed_until = max(self._closed_until, self._clock.monotonic() + seconds)
         self._reason = reason
         if not was_closed:
-            self._say(f"Nothing is sent to Discord for {self.closed_for / 60:.0f} min: {reason}.")
+            self._say(f"Nothing is sent to Discord for {self.closed_for / 60:.0f} min: {reason}.", "error")
 
     def _open_in_time(self) -> None:
         if self._reason and self.closed_for <= 0:
             self._reason = ""
             self._say("Requests to Discord are sent again.", "ok")
 
-    def _say(self, text: str, tone: Tone = "warn") -> None:
+    def _say(self, text: str, tone: Tone) -> None:
         _log.warning("%s", text)
-        self._tell(Reply(text, tone=tone))
+        self._tell(Reply(text, "Requests to Discord", tone=tone))
 
 
 async def _body_of(response: aiohttp.ClientResponse) -> Body | None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import anyio
 import discord
 import pytest
-from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -52,12 +51,6 @@ async def opened(folder: Path, clock: FakeClock) -> AsyncIterator[Database]:
 async def stored(database: Database) -> list[float]:
     rows = await database.read(lambda connection: connection.execute("SELECT at FROM gateway_logins ORDER BY at"))
     return [at for (at,) in rows]
-
-
-async def until_stored(database: Database, count: int) -> None:
-    with anyio.fail_after(5):
-        while len(await stored(database)) < count:
-            await checkpoint()
 
 
 class Gateway:
@@ -197,16 +190,13 @@ async def test_shards_of_one_bucket_take_turns_and_the_others_do_not_wait(
     assert times == [0, 0, BUCKET_SPACING, BUCKET_SPACING]
 
 
-async def test_two_shards_at_once_take_turns(tmp_path: Path) -> None:
-    clock = FakeClock()
-    async with opened(tmp_path, clock) as database, anyio.create_task_group() as tasks:
-        logins = Logins(database, clock, lambda reply: None)
-        for shard in range(3):
-            tasks.start_soon(logins.take, shard, 3, LIMIT)
-        for count in range(1, 4):
-            await until_stored(database, count)
-            await clock.advance(BUCKET_SPACING)
-        times = await stored(database)
+async def test_shards_that_come_at_once_take_turns(database: Database, clock: HastyClock) -> None:
+    logins = Logins(database, clock, lambda reply: None)
+    async with anyio.create_task_group() as tasks:
+        for shard in range(4):
+            tasks.start_soon(logins.take, shard, 4, LIMIT)
+    times = await stored(database)
+    assert len(times) == 4
     assert all(after - before >= 5 for before, after in pairwise(times))
 
 
@@ -273,7 +263,8 @@ class Client(discord.AutoShardedClient):
     def __init__(self, standin: Standin, database: Database, clock: FakeClock, shards: int) -> None:
         super().__init__(intents=discord.Intents(guilds=True), shard_count=shards)
         self._standin, self._database = standin, database
-        self._logins = Logins(database, clock, lambda reply: None)
+        self.told: list[Reply] = []
+        self._logins = Logins(database, clock, self.told.append)
         self.passed: list[tuple[int, int]] = []
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
@@ -321,19 +312,17 @@ async def test_a_session_is_resumed_where_it_can_be_and_that_is_no_login(
 
 
 @pytest.mark.promise("P14")
-async def test_the_library_sends_no_login_while_the_reserve_is_reached(standin: Standin, tmp_path: Path) -> None:
+async def test_the_library_sends_no_login_while_the_reserve_is_reached(
+    standin: Standin, database: Database, clock: HastyClock
+) -> None:
     standin.gateway.remaining = 49
-    clock = FakeClock()
-    async with (
-        opened(tmp_path, clock) as database,
-        connected(standin, Client(standin, database, clock, shards=1)),
-    ):
-        await standin.until(lambda: standin.gateway.connections, what="a connection")
-        await clock.advance(standin.gateway.reset_after - 60)
-        assert standin.gateway.identifies == []
-        assert await stored(database) == []
-        await clock.advance(120)
+    began = clock.monotonic()
+    async with connected(standin, Client(standin, database, clock, shards=1)) as client:
         await standin.gateway.ready()
+    assert clock.monotonic() >= began + standin.gateway.reset_after
+    assert client.passed == [(1, 0)]
+    [reply] = client.told
+    assert "49 more logins" in reply.text
 
 
 async def test_a_login_waits_for_no_answer_about_the_limit(
