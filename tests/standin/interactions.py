@@ -108,7 +108,7 @@ class Interactions:
     def _follow_up(self, interaction: Interaction, call: Call) -> Message:
         """The first one after a deferral is what the deferral waited for, with the deferral's privacy."""
         original = interaction.original
-        if original and original.loading:
+        if original and original.loading and not original.deleted:
             self._rest.change(original, call.body, call.files)
             interaction.show(original)
             return original

@@ -110,7 +110,8 @@ class InteractionAnswer:
     """
 
     def __init__(self, interaction: discord.Interaction, clock: Clock, private: bool = False) -> None:
-        self._interaction, self._clock, self._private = interaction, clock, private
+        self._interaction, self._clock = interaction, clock
+        self._private = private and interaction.guild_id is not None
         self._began = clock.monotonic()
         self._acting = anyio.Lock()
         self._shown = self._lost = False
@@ -139,6 +140,7 @@ class InteractionAnswer:
         await self._show(letter, self._private)
 
     async def finish(self, letter: Letter, *, private: bool = False, fleeting: float = 0.0) -> Edit:
+        private = private and self._interaction.guild_id is not None  # a direct message is private as it is
         try:
             if not self._lost and self._clock.monotonic() - self._began < TOKEN_LIFETIME:
                 return await self._show(letter, private)
@@ -168,11 +170,11 @@ class InteractionAnswer:
                 self._shown = True
                 await interaction.response.send_message(**letter.to_send(), ephemeral=private)
                 return self._edit_original
-            if private and not self._private:  # what everybody sees cannot be made private afterwards
-                sent = await interaction.followup.send(**letter.to_send(), ephemeral=True, wait=True)
+            if private and not self._private:
+                # What everybody sees cannot be made private, and what follows a "thinking" takes its place: away first.
                 if not self._shown:
                     await interaction.delete_original_response()
-                return _editing(sent)
+                return _editing(await interaction.followup.send(**letter.to_send(), ephemeral=True, wait=True))
             self._shown = True
             await self._edit_original(letter)
             return self._edit_original

@@ -39,6 +39,7 @@ class _Asked(Struct):
     shown: Letter
     expires: float
     edit: Edit | None = None
+    is_over: bool = False
 
 
 class Responder:
@@ -53,6 +54,7 @@ class Responder:
         self._books = Books(clock, random)
         self._edits: dict[str, Edit] = {}
         self._asked: dict[str, _Asked] = {}
+        self._settled: anyio.Event | None = None
         self.under_way = self.undelivered = 0
 
     # -- a command and its answer -----------------------------------------------------------------------
@@ -78,9 +80,17 @@ class Responder:
 
     async def settle(self, seconds: float) -> None:
         """Return when everything is answered, or after ``seconds``."""
-        end = self._clock.monotonic() + seconds
-        while self.under_way and self._clock.monotonic() < end:
-            await self._clock.sleep(0.02)
+
+        async def give_up() -> None:
+            await self._clock.sleep(seconds)
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(give_up)
+            self._settled = anyio.Event()
+            if self.under_way:
+                await self._settled.wait()
+            tasks.cancel_scope.cancel()
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -89,6 +99,8 @@ class Responder:
             yield
         finally:
             self.under_way -= 1
+            if not self.under_way and self._settled is not None:
+                self._settled.set()
 
     async def _deliver(self, outcome: Outcome, answering: Answering) -> None:
         """Show the answer. What cannot be shown is an error of its own, and none of the command's."""
@@ -152,6 +164,8 @@ class Responder:
             del self._asked[next(iter(self._asked))]
         self._asked[question.token] = asked
         asked.edit = await answering.finish(letter, private=reply.private)
+        if asked.is_over:  # before it was known how to show it anew
+            await self._regret(asked.edit, _decided(asked, "expired"))
 
     async def decide(self, interaction: discord.Interaction, pressed: Clicked) -> None:
         """Somebody pressed yes or no."""
@@ -179,6 +193,7 @@ class Responder:
             now = self._clock.monotonic()
             for token in [token for token, asked in self._asked.items() if asked.expires <= now]:
                 asked = self._asked.pop(token)
+                asked.is_over = True
                 await self._regret(asked.edit, _decided(asked, "expired"))
 
     async def _regret(self, edit: Edit | None, letter: Letter) -> None:

@@ -10,7 +10,7 @@ from socbot.bot import Bot
 from socbot.config import DiscordConfig
 from socbot.transports.discord.transport import DiscordTransport
 from tests.conftest import MakeBot
-from tests.standin import Channel, Guild, Message, Person, Standin
+from tests.standin import Channel, Guild, Message, Permission, Person, Standin
 
 
 class Scene:
@@ -51,6 +51,7 @@ async def on_stage(
     """A bot that is connected and has registered its slash commands."""
     owner = standin.user("owner")
     guild = standin.guild("guild", owner=standin.user("somebody"), members=[owner])
+    guild.role("staff", Permission.ADMINISTRATOR, owner)  # who is not sees no commands that are the owner's alone
     owner.at = guild.general
     config = discord or DiscordConfig(token=standin.token, notify_start=False)
     options = {"owners": [("discord", owner.id)], "notify": None} | options
