@@ -110,9 +110,10 @@ class Route(Struct, frozen=True):
 def route_of(method: str, url: URL) -> Route | None:
     """The route of a request, or None if it does not go to Discord's API."""
     base = URL(_Library.BASE)
-    if url.origin() != base.origin() or not url.path.startswith(base.path + "/"):
+    start = base.path.rstrip("/") + "/"
+    if url.origin() != base.origin() or not url.path.startswith(start):
         return None
-    parts = url.path.removeprefix(base.path).strip("/").split("/")
+    parts = url.path.removeprefix(start).split("/")
     by_token = parts[0] in ("webhooks", "interactions") and len(parts) > 2
     major = parts[:2] if parts[0] in ("channels", "guilds") else parts[:3] if by_token else []
     return Route(f"{method} /{'/'.join(_nameless(parts, by_token))}", "/".join(major), not by_token)

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import discord
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -125,6 +125,8 @@ async def test_three_hundred_restarts_cost_half_of_what_discord_allows_at_most(
 
 
 @settings(max_examples=12, deadline=None)
+@example(shards=4, buckets=1, uptimes=[1.0])
+@example(shards=80, buckets=16, uptimes=[0.0])
 @given(st.integers(1, 80), st.integers(1, 16), st.lists(st.floats(0, 7200), min_size=1, max_size=8))
 def test_no_pattern_of_restarts_costs_the_token(shards: int, buckets: int, uptimes: list[float]) -> None:
     clock = FakeClock()

@@ -7,6 +7,8 @@ from typing import Any
 import aiohttp
 import discord
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
@@ -166,6 +168,25 @@ async def test_the_shield_in_front_of_discord_is_left_alone_for_ten_minutes(
     clock.forward(LONGEST_WAIT + 1)
     assert await send() == 200
     assert len(told) == 2
+
+
+@pytest.mark.promise("P16")
+@pytest.mark.parametrize("via", [False, True])
+async def test_json_that_did_not_come_through_discords_own_servers_is_the_shields(
+    gate: RequestGate, monkeypatch: pytest.MonkeyPatch, via: bool
+) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        headers = {"Via": "1.1 google"} if via else {}
+        return web.json_response({"retry_after": 7.0}, status=429, headers=headers)
+
+    app = web.Application()
+    app.router.add_get("/users/@me", refuse)
+    async with TestServer(app) as server:
+        monkeypatch.setattr("discord.http.Route.BASE", str(server.make_url("/")).rstrip("/"))
+        session = Session(gate, "")
+        await session()
+        await session.close()
+    assert gate.closed_for == (0.0 if via else SHIELD_PAUSE)
 
 
 async def test_the_shields_own_time_is_obeyed_where_it_is_longer(standin: Standin, send: Session) -> None:
