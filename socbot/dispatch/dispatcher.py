@@ -46,6 +46,8 @@ _REMEMBERED = 8_192
 _TOLD = 60.0
 """Seconds until the same person is told again, in the same channel, that a command is unknown."""
 
+_LOOK_AGAIN = 0.02
+
 _log = logging.getLogger("socbot.dispatch")
 
 
@@ -200,12 +202,12 @@ class Dispatcher:
             self.closed = Reply("The bot is shutting down.", tone="warn")
         end = self._now() + seconds
         while self.running and self._now() < end:
-            await self._clock.sleep(0.02)
+            await anyio.sleep(_LOOK_AGAIN)
         for waiting in tuple(self._waiting):
             waiting.expire()
         end = self._now() + 3 * GRACE
         while self._waiting and self._now() < end:
-            await self._clock.sleep(0.02)
+            await anyio.sleep(_LOOK_AGAIN)
 
     async def __aenter__(self) -> Self:
         self._tasks = anyio.create_task_group()

@@ -152,6 +152,7 @@ async def test_after_a_quarter_of_an_hour_the_answer_is_a_message(
     async with make_scene(commands=COMMANDS, clock=clock) as scene:
         scene.bot.dispatcher.timeout = 10_000.0
         used = await scene.stranger.slash("wait")
+        await scene.standin.until(lambda: scene.bot.dispatcher.running, what="the command's run")
         await anyio.wait_all_tasks_blocked()
         clock.forward(1.6)
         await used.acknowledged()
