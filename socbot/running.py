@@ -29,6 +29,7 @@ _log = logging.getLogger("soc_bot")
 
 _WATCH_INTERVAL = 2.0
 _LAST_RESORT = 10.0
+_ANSWER_TIMEOUT = 2.0
 
 
 async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
@@ -88,11 +89,12 @@ async def _serve(bot: Bot, loaded: Loaded, on_discord: bool) -> int:
 
 
 def _transport(bot: Bot, on_discord: bool) -> Transport:
+    console = Console(bot.zone)
     if on_discord:
         from socbot.transports.discord.transport import DiscordTransport  # discord.py takes longer than all the rest
 
-        return DiscordTransport(bot)
-    console = Console(bot.zone)
+        console.write(f"{bot.config.bot.name} connects to Discord; the log is {bot.config.logs.file}.")
+        return DiscordTransport(bot, console.write)
     bot.on_notice(console.show)
     return ConsoleTransport(bot, console)
 
@@ -107,6 +109,7 @@ class ConsoleTransport:
 
     def __init__(self, bot: Bot, console: Console) -> None:
         self._bot, self._console = bot, console
+        self._answering, self._ended = False, anyio.Event()
         self.tell = console.show
 
     async def run(self) -> None:
@@ -114,12 +117,21 @@ class ConsoleTransport:
         _greet(bot, console)
 
         async def dispatch(message: Message) -> Outcome:
+            self._answering = True
             return await bot.dispatch(message, send=console.show)
 
-        await converse(console, dispatch, bot.config.bot.prefix, bot.lifecycle.stopping.is_set)
+        def answered() -> bool:
+            self._answering = False
+            return bot.lifecycle.stopping.is_set()
+
+        await converse(console, dispatch, bot.config.bot.prefix, answered)
+        self._ended.set()
 
     async def close(self) -> None:
-        return None
+        """Let the answer to the last line be shown."""
+        if self._answering:
+            with anyio.move_on_after(_ANSWER_TIMEOUT):
+                await self._ended.wait()
 
 
 def _exit_at_last(seconds: float) -> None:

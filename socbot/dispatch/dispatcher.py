@@ -46,8 +46,6 @@ _REMEMBERED = 8_192
 _TOLD = 60.0
 """Seconds until the same person is told again, in the same channel, that a command is unknown."""
 
-_LOOK_AGAIN = 0.02
-
 _log = logging.getLogger("socbot.dispatch")
 
 
@@ -104,6 +102,7 @@ class Dispatcher:
         self._sweep_at = 10_000
         self._slots: dict[tuple[str, object], int] = {}
         self._waiting: set[Waiting] = set()
+        self._ended: anyio.Event | None = None
         self._tasks: TaskGroup | None = None
         self._unknown = command("unknown", permission="public", metered=False)(self._answer_unknown)
         self._too_long = command("too_long", permission="public", metered=False)(_answer_too_long)
@@ -200,14 +199,24 @@ class Dispatcher:
         """Take nothing new, let what is under way end; cancel and answer what is left after ``seconds``."""
         if self.closed is None:
             self.closed = Reply("The bot is shutting down.", tone="warn")
-        end = self._now() + seconds
-        while self.running and self._now() < end:
-            await anyio.sleep(_LOOK_AGAIN)
+        await self._quiet(seconds)
         for waiting in tuple(self._waiting):
             waiting.expire()
-        end = self._now() + 3 * GRACE
-        while self._waiting and self._now() < end:
-            await anyio.sleep(_LOOK_AGAIN)
+        await self._quiet(3 * GRACE)
+
+    async def _quiet(self, seconds: float) -> None:
+        """Return when nothing runs, or after ``seconds``."""
+
+        async def give_up() -> None:
+            await self._clock.sleep(seconds)
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(give_up)
+            while self.running:
+                self._ended = anyio.Event()
+                await self._ended.wait()
+            tasks.cancel_scope.cancel()
 
     async def __aenter__(self) -> Self:
         self._tasks = anyio.create_task_group()
@@ -370,6 +379,8 @@ class Dispatcher:
 
     def _finish(self, ctx: Context, reply: Reply | None, started: float) -> Outcome:
         self.running -= 1
+        if self._ended is not None:
+            self._ended.set()
         ctx.ended = True
         if ctx.slot is not None:
             self._release(ctx.slot)

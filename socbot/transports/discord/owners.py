@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
+import aiohttp
 import discord
 
 from socbot.charts import picture
@@ -25,7 +26,7 @@ def tell_by(client: discord.Client, host: Host) -> Iterator[tuple[str, Way]]:
     if config.notice_channel:
         yield "channel", partial(_in_channel, client, int(config.notice_channel))
     if config.notice_webhook:
-        yield "webhook", partial(_by_webhook, client, config.notice_webhook)
+        yield "webhook", partial(_by_webhook, config.notice_webhook)
 
 
 async def _directly(client: discord.Client, host: Host, reply: Reply) -> None:
@@ -49,10 +50,12 @@ async def _in_channel(client: discord.Client, channel: int, reply: Reply) -> Non
     await _send(client.get_partial_messageable(channel), reply)
 
 
-async def _by_webhook(client: discord.Client, url: str, reply: Reply) -> None:
-    webhook = discord.Webhook.from_url(url, client=client)
-    for letter in await _letters(reply):
-        await webhook.send(**letter.to_send(), allowed_mentions=discord.AllowedMentions.none(), wait=True)
+async def _by_webhook(url: str, reply: Reply) -> None:
+    # By a connection of its own: that the bot's requests are paused must be told by some way.
+    async with aiohttp.ClientSession() as session:
+        webhook = discord.Webhook.from_url(url, session=session)
+        for letter in await _letters(reply):
+            await webhook.send(**letter.to_send(), allowed_mentions=discord.AllowedMentions.none(), wait=True)
 
 
 async def _send(place: discord.abc.Messageable, reply: Reply) -> None:

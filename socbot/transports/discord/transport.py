@@ -1,12 +1,14 @@
 """The bot on Discord: from the first look at the application to parting from the gateway."""
 
 import logging
+from collections.abc import Callable
 
 import anyio
 import discord
 from yarl import URL
 
 from socbot.dispatch.replies import Reply
+from socbot.invite import invite_link
 from socbot.systems import notices
 from socbot.transports.base import TransportRefused
 from socbot.transports.discord.client import Client
@@ -30,10 +32,13 @@ _log = logging.getLogger("soc_bot")
 
 
 class DiscordTransport:
-    """Serves a bot on Discord."""
+    """Serves a bot on Discord.
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    :param say: shows a line to whoever runs the process
+    """
+
+    def __init__(self, host: Host, say: Callable[[str], None] = lambda line: None) -> None:
+        self._host, self._say = host, say
         self._responder = Responder(host, host.clock, host.random)
         self._client: Client | None = None
         self._scope = anyio.CancelScope()
@@ -103,6 +108,7 @@ class DiscordTransport:
         )
         for sentence in preflight.warnings:
             _log.warning("%s", sentence)
+            self._say(f"⚠ {sentence}")
 
     def _offer(self, client: Client) -> None:
         """Let the systems have what can be done and known here."""
@@ -133,6 +139,9 @@ class DiscordTransport:
         """Once every guild is there."""
         await client.wait_until_ready()
         client.log_ready()
+        self._say(f"{client.user} is on Discord: {client.communities()}.")
+        if not client.guilds:
+            self._say(f"It is in no server yet. Invite it: {invite_link(str(preflight.application_id))}")
         if self._host.config.discord.notify_start:
             chain = [stage.name for stage in self._host.dispatcher.chain.stages]
             await self._host.notices.notify(
