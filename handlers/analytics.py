@@ -15,7 +15,7 @@ from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.messages import GuildRef, UserRef
-from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment
+from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment, person
 from socbot.systems.analytics import Analytics, CommandTally, Heatmap, Person, Tally, Usage, UsageRow
 from socbot.systems.erasure import Erased, Erasure
 from socbot.systems.exports import to_csv, to_json
@@ -43,7 +43,7 @@ async def analytics(ctx: Context, analytics: Analytics, days: Days | None = None
             Field("unique users", str(usage.unique_users)),
             Field("tracking since", since),
             Field("top commands", _lines(_ranked(usage.commands[:10])), inline=False),
-            Field("top users", _lines(_people(usage.users[:5])), inline=False),
+            Field("top users", _lines(_people(usage.users[:5], ctx.message.platform)), inline=False),
         ),
         chart=_hourly(usage, ctx.trace.at, analytics.zone, min((days or 1) * 24, _MOST_HOURS)),
     )
@@ -63,7 +63,7 @@ async def command_stats(ctx: Context, analytics: Analytics, dispatcher: Dispatch
             Field("unique users", str(usage.unique_users)),
             Field("first use", moment(usage.first_at)),
             Field("last use", moment(usage.last_at)),
-            Field("top users", _lines(_people(usage.users)), inline=False),
+            Field("top users", _lines(_people(usage.users, ctx.message.platform)), inline=False),
         ),
         chart=_daily(usage, ctx.trace.at, analytics.zone),
     )
@@ -161,7 +161,7 @@ async def top_errors(ctx: Context, analytics: Analytics, count: Count = 10) -> R
 @command("forget_user", permission="owner", group="analytics")
 async def forget_user(ctx: Context, erasure: Erasure, user: UserRef) -> Confirm:
     """Erase what is stored about a user; an active blacklist entry is kept."""
-    shown = f"`{escape(user.id, 64)}`"
+    shown = person(*user.identity, ctx.message.platform)
 
     async def forget(ctx: Context) -> Reply:
         erased = await erasure.forget(user.identity)
@@ -218,10 +218,9 @@ def _ranked(commands: Sequence[CommandTally]) -> list[str]:
     return [f"{place}. `{escape(each.command)}` {each.tally.commands}" for place, each in enumerate(commands, 1)]
 
 
-def _people(users: Sequence[Person]) -> list[str]:
+def _people(users: Sequence[Person], here: str) -> list[str]:
     return [
-        f"{place}. `{escape(f'{each.platform}:{each.subject}', 100)}` {each.commands}"
-        for place, each in enumerate(users, 1)
+        f"{place}. {person(each.platform, each.subject, here)} {each.commands}" for place, each in enumerate(users, 1)
     ]
 
 

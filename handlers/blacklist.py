@@ -10,7 +10,7 @@ from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.errors import InvalidArgument, NotPermitted, UserError
 from socbot.dispatch.messages import Attachment, GuildRef, Identity, UserRef
-from socbot.dispatch.replies import Field, File, Reply, escape, moment
+from socbot.dispatch.replies import Field, File, Reply, author, escape, moment, person
 from socbot.systems import blacklist_files
 from socbot.systems.blacklist import Blacklist, Change, Entry, ImportPlan, Kind
 
@@ -65,10 +65,10 @@ async def blacklist_check(ctx: Context, blacklist: Blacklist, kind: Kind | None 
         raise NotPermitted("the owner")
     entry = await blacklist.find(kind, identity)
     if entry is None:
-        return Reply(f"The {kind} {_shown(ctx, identity)} is not listed.")
+        return Reply(f"The {kind} {_shown(ctx, kind, identity)} is not listed.")
     fields = _fields(ctx, entry)
     return Reply(
-        title=f"The {kind} {_shown(ctx, identity)} is listed",
+        title=f"The {kind} {_shown(ctx, kind, identity)} is listed",
         fields=fields if ctx.is_owner else tuple(field for field in fields if field.name not in ("Reason", "By")),
         tone="warn",
     )
@@ -96,10 +96,10 @@ async def blacklist_history(ctx: Context, blacklist: Blacklist, kind: Kind, id: 
     """Everything that was ever done about a user or guild."""
     identity = _identity(ctx, kind, id)
     changes = await blacklist.history(kind, identity)
-    title = f"History of the {kind} {_shown(ctx, identity)}"
+    title = f"History of the {kind} {_shown(ctx, kind, identity)}"
     if not changes:
         return Reply("It was never listed.", title)
-    return Reply(title=title, items=tuple(_change(change) for change in changes))
+    return Reply(title=title, items=tuple(_change(change, ctx.message.platform) for change in changes))
 
 
 @command("blacklist_export", permission="owner", group="blacklist", private=True)
@@ -154,10 +154,12 @@ def _author(ctx: Context) -> str:
     return ":".join(ctx.identity)
 
 
-def _shown(ctx: Context, identity: Identity) -> str:
-    """The id; with its platform, if that is another than where the command was given."""
+def _shown(ctx: Context, kind: Kind, identity: Identity) -> str:
     platform, id = identity
-    return f"`{escape(id if platform == ctx.message.platform else f'{platform}:{id}', 100)}`"
+    here = ctx.message.platform
+    if kind == "user":
+        return person(platform, id, here)
+    return f"`{escape(id if platform == here else f'{platform}:{id}', 100)}`"
 
 
 def _until(expires_at: float | None) -> str:
@@ -173,9 +175,9 @@ def _listed(ctx: Context, entry: Entry, replaced: Entry | None) -> Reply:
 def _fields(ctx: Context, entry: Entry) -> tuple[Field, ...]:
     return (
         Field("Type", entry.kind),
-        Field("Id", _shown(ctx, entry.identity)),
+        Field("Id", _shown(ctx, entry.kind, entry.identity)),
         Field("Reason", escape(entry.reason, 500) or "none given", inline=False),
-        Field("By", escape(entry.added_by, 100)),
+        Field("By", author(entry.added_by, ctx.message.platform)),
         Field("Since", moment(entry.added_at)),
         Field("Until", "permanent" if entry.expires_at is None else moment(entry.expires_at)),
         Field("Source", escape(entry.source, 40)),
@@ -184,14 +186,15 @@ def _fields(ctx: Context, entry: Entry) -> tuple[Field, ...]:
 
 def _line(ctx: Context, entry: Entry) -> str:
     reason = escape(entry.reason, 200) or "no reason given"
+    by = author(entry.added_by, ctx.message.platform)
     return (
-        f"{entry.kind} {_shown(ctx, entry.identity)}: {reason} (by {escape(entry.added_by, 100)}, "
+        f"{entry.kind} {_shown(ctx, entry.kind, entry.identity)}: {reason} (by {by}, "
         f"since {moment(entry.added_at)}, {_until(entry.expires_at)}, source {escape(entry.source, 40)})"
     )
 
 
-def _change(change: Change) -> str:
-    line = f"{moment(change.at)} {change.action} by {escape(change.by, 100)}"
+def _change(change: Change, here: str) -> str:
+    line = f"{moment(change.at)} {change.action} by {author(change.by, here)}"
     if change.action in ("added", "changed"):
         line += f", {_until(change.expires_at)}"
     return f"{line}: {escape(change.reason, 200)}" if change.reason else line
@@ -219,7 +222,7 @@ async def _content(file: Attachment | None, url: str) -> bytes:
 def _imported(
     ctx: Context, title: str, plan: ImportPlan, unreadable: tuple[str, ...], tone: Literal["info", "ok"] = "info"
 ) -> Reply:
-    refused = [f"{entry.kind} {_shown(ctx, entry.identity)}: {why}" for entry, why in plan.refused]
+    refused = [f"{entry.kind} {_shown(ctx, entry.kind, entry.identity)}: {why}" for entry, why in plan.refused]
     refused += unreadable
     shown = [f"refused: {line}" for line in refused[:_MOST_REFUSED_SHOWN]]
     if len(refused) > _MOST_REFUSED_SHOWN:

@@ -10,7 +10,7 @@ from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.outcomes import Step
-from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment
+from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment, person
 from socbot.systems.errors import Errors, Group, Period, Record
 from socbot.systems.exports import to_json
 from socbot.systems.settings import Settings
@@ -57,7 +57,7 @@ async def error_details(
     return Reply(
         escape(record.message, 1_000),
         f"{record.error_id}: {escape(record.type, 100)}",
-        _facts(record, group),
+        _facts(record, group, ctx.message.platform),
         steps,
         tone="error" if record.severity == "critical" else "warn",
         files=(File(f"{record.error_id}.txt", record.traceback.encode()),),
@@ -168,12 +168,12 @@ def _group(group: Group) -> str:
     return f"`{group.group_id}` {escape(group.type, 60)}{command}: {escape(group.template, 80)}"
 
 
-def _facts(record: Record, group: Group | None) -> tuple[Field, ...]:
+def _facts(record: Record, group: Group | None, here: str) -> tuple[Field, ...]:
     facts = [
         Field("Severity", record.severity),
         Field("Command", escape(record.command, 60) or "none"),
         Field("When", moment(record.at)),
-        Field("User", escape(f"{record.platform}:{record.subject}", 100) if record.subject else "none"),
+        Field("User", person(record.platform, record.subject, here) if record.subject else "none"),
         Field("Where", f"guild {escape(record.guild, 64)}" if record.guild else "direct message"),
         Field("Channel", escape(record.channel, 64) or "none"),
         Field("Trace", f"`{record.trace_id}`" if record.trace_id else "none"),

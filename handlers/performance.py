@@ -12,7 +12,7 @@ from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.errors import InvalidArgument
-from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment
+from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment, person
 from socbot.handlers.analytics import Name, canonical, plural, stamp
 from socbot.systems.exports import to_csv, to_json
 from socbot.systems.profiler import HANDLER, CommandProfile, Profile, Profiler, Slowness, SlowRun, rating
@@ -70,7 +70,7 @@ async def profile_command(ctx: Context, profiler: Profiler, dispatcher: Dispatch
             Field("rating", rating(runs.mean)),
             Field("endings", _endings(found)),
             Field("time in each part", "\n".join(_parts(found)), inline=False),
-            Field("slow runs", "\n".join(_slow(run) for run in slow) or "none", inline=False),
+            Field("slow runs", "\n".join(_slow(run, ctx.message.platform) for run in slow) or "none", inline=False),
         ),
         chart=_daily(await profiler.days(name)),
     )
@@ -208,8 +208,8 @@ def _slowness(each: Slowness) -> str:
     return f"`{escape(each.command)}` {times}, worst {took(each.worst)}, last {moment(each.last_at)}"
 
 
-def _slow(run: SlowRun) -> str:
-    return f"{moment(run.at)} {took(run.seconds)} `{run.trace_id}` `{escape(f'{run.platform}:{run.subject}', 100)}`"
+def _slow(run: SlowRun, here: str) -> str:
+    return f"{moment(run.at)} {took(run.seconds)} `{run.trace_id}` {person(run.platform, run.subject, here)}"
 
 
 def _daily(days: Sequence[Profile]) -> Chart:

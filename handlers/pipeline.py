@@ -9,7 +9,7 @@ from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
 from socbot.dispatch.errors import InvalidArgument, NotPermitted, UserError
 from socbot.dispatch.outcomes import Mode, Step
-from socbot.dispatch.replies import Field, Reply, escape, moment
+from socbot.dispatch.replies import Field, Reply, escape, moment, person
 from socbot.documents import ConfigError
 from socbot.systems.pipeline import Pipeline
 from socbot.systems.settings import Settings
@@ -47,13 +47,13 @@ async def why(ctx: Context, traces: Traces, trace: Annotated[str, Meta(max_lengt
         raise InvalidArgument("trace", trace, "a trace or error id that is still kept")
     return Reply(
         title=f"{record.trace_id}: {record.command or 'unknown command'} → {record.status}",
-        fields=_facts(record, ctx.is_owner),
+        fields=_facts(record, ctx.is_owner, ctx.message.platform),
         items=tuple(_step(step) for step in record.steps) + _end(record),
         private=True,
     )
 
 
-def _facts(record: TraceRecord, for_owner: bool) -> tuple[Field, ...]:
+def _facts(record: TraceRecord, for_owner: bool, here: str) -> tuple[Field, ...]:
     facts = [Field("when", moment(record.at)), Field("took", f"{record.seconds * 1000:.2f} ms")]
     if record.refused_by:
         facts.append(Field("refused by", f"{record.refused_by} ({escape(record.reason)})"))
@@ -62,7 +62,7 @@ def _facts(record: TraceRecord, for_owner: bool) -> tuple[Field, ...]:
     if record.error_id:
         facts.append(Field("error", record.error_id))
     if for_owner:
-        facts.append(Field("user", escape(f"{record.platform}:{record.subject}", 100)))
+        facts.append(Field("user", person(record.platform, record.subject, here)))
         facts.append(Field("guild", escape(record.guild, 64) or "direct message"))
     facts.append(Field("generation", str(record.generation)))
     return tuple(facts)

@@ -11,7 +11,7 @@ from socbot.dispatch.context import Context
 from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.errors import InvalidArgument, NotPermitted
 from socbot.dispatch.messages import Identity, UserRef
-from socbot.dispatch.replies import Field, Reply, escape, moment
+from socbot.dispatch.replies import Field, Reply, author, escape, moment, person
 from socbot.documents import ConfigError
 from socbot.systems.rate_limit import Lift, RateLimiter, Refusal
 from socbot.systems.settings import Settings
@@ -97,8 +97,8 @@ async def rate_limit_exempt(
     if user is None:
         exempt = await limits.exemptions()
         lines = (
-            f"{_shown(ctx, (each.platform, each.id))} {_until(each.until)}, by {escape(each.given_by, 100)} "
-            f"since {moment(each.given_at)}"
+            f"{_shown(ctx, (each.platform, each.id))} {_until(each.until)}, "
+            f"by {author(each.given_by, ctx.message.platform)} since {moment(each.given_at)}"
             for each in exempt
         )
         return Reply(title="Exempt from the limits", text="" if exempt else "Nobody by name.", items=tuple(lines))
@@ -163,9 +163,7 @@ def _until(until: float | None) -> str:
 
 
 def _shown(ctx: Context, identity: Identity) -> str:
-    """The id; with its platform, if that is another than where the command was given."""
-    platform, id = identity
-    return f"`{escape(id if platform == ctx.message.platform else f'{platform}:{id}', 100)}`"
+    return person(*identity, ctx.message.platform)
 
 
 COMMANDS = (

@@ -1,7 +1,8 @@
 """What goes out: what to say, not how. Every transport renders all of it within its own limits.
 
 Text is Markdown as chat platforms have it. A moment is written ``<t:SECONDS>`` (made by ``moment``): Discord shows
-it in each reader's own zone, other transports in the bot's.
+it in each reader's own zone, other transports in the bot's. A user of the platform on which the answer is shown is
+written ``<@ID>`` (made by ``person``): Discord shows the name, other transports the id. Nobody is notified by it.
 """
 
 import re
@@ -22,6 +23,8 @@ _UNPRINTABLE = re.compile(
     r"\U000e0000-\U000e007f]"
 )
 _MOMENT = re.compile(r"<t:(-?\d{1,12})(?::[a-zA-Z])?>")
+_SNOWFLAKE = re.compile(r"\d{15,20}", re.ASCII)
+_PERSON = re.compile(r"<@(\d{15,20})>", re.ASCII)
 _ACTIVE = str.maketrans({"`": "ˋ", "@": "＠", "<": "‹", ">": "›"})
 
 
@@ -47,8 +50,21 @@ def moment(seconds: float) -> str:
     return f"<t:{int(seconds)}>"
 
 
+def person(platform: str, id: str, here: str) -> str:
+    """Whoever has that id, for a reply on the platform ``here``; with the platform, where it is another."""
+    if platform == here and _SNOWFLAKE.fullmatch(id):
+        return f"<@{id}>"
+    return f"`{escape(id if platform == here else f'{platform}:{id}', 100)}`"
+
+
+def author(written: str, here: str) -> str:
+    """Who did something, written down as ``platform:id`` or as the name of a part of the bot."""
+    platform, colon, id = written.partition(":")
+    return person(platform, id, here) if colon else escape(written, 100)
+
+
 def plain(text: str, zone: tzinfo = UTC) -> str:
-    """``text`` with its moments written out in ``zone``."""
+    """``text`` with its moments written out in ``zone``, and its users by their ids."""
 
     def written(match: re.Match[str]) -> str:
         try:
@@ -56,7 +72,7 @@ def plain(text: str, zone: tzinfo = UTC) -> str:
         except (ValueError, OverflowError, OSError):
             return match[0]
 
-    return _MOMENT.sub(written, text)
+    return _MOMENT.sub(written, _PERSON.sub(r"`\1`", text))
 
 
 class Field(Struct, frozen=True):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socbot.dispatch.replies import Field, File, Question, Reply, escape, moment, plain, printable
+from socbot.dispatch.replies import Field, File, Question, Reply, author, escape, moment, person, plain, printable
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=400) | st.text("ab \n😀é€", max_size=400)
 
@@ -106,3 +106,13 @@ def test_all_of_a_reply_is_in_its_plain_text() -> None:
         "title\ntext\nname: value\nitem\n[file a.csv, 3 bytes]\nTo go on, answer within 30 s: confirm ABC234"
     )
     assert "secret" not in repr(reply.question)
+
+
+def test_a_user_of_the_same_platform_is_named_as_the_platform_does() -> None:
+    here = person("discord", "198622483471925248", "discord")
+    assert here == "<@198622483471925248>"
+    assert Reply(here).plain() == "`198622483471925248`"
+    assert person("discord", "198622483471925248", "irc") == "`discord:198622483471925248`"
+    assert person("irc", "a<@1>`b", "irc") == "`a‹＠1›ˋb`"
+    assert author("discord:198622483471925248", "discord") == here
+    assert author("rate_limit", "discord") == "rate_limit"

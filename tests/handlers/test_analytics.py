@@ -43,7 +43,7 @@ async def test_analytics_tells_what_the_bot_was_used_for(storage: StorageConfig)
         told = fields(reply)
         assert (told["commands"], told["errors"], told["error rate"], told["refused"]) == ("5", "1", "25.0%", "1")
         assert told["top commands"].splitlines()[0] == "1. `ping` 4"
-        assert told["top users"].splitlines()[0] == "1. `local:7` 3"
+        assert told["top users"].splitlines()[0] == "1. `7` 3"
         assert told["tracking since"] == "<t:1700000000>"
         assert reply.chart is not None
         assert len(reply.chart.labels) == 24

@@ -49,7 +49,7 @@ async def test_adding_says_what_was_added(make_bot: MakeBot, clock: FakeClock) -
         reply = await ask(bot, "!blacklist_add user @42 sold `@everyone` <@&1>")
         assert reply.title == "Added to the blacklist"
         told = fields(reply)
-        assert (told["Type"], told["Id"], told["By"], told["Until"]) == ("user", "`42`", "local:owner", "permanent")
+        assert (told["Type"], told["Id"], told["By"], told["Until"]) == ("user", "`42`", "`owner`", "permanent")
         assert "`" not in told["Reason"]
         assert "<@" not in told["Reason"]
         reply = await ask(bot, "!blacklist_temp user 42 2h more")
@@ -125,8 +125,8 @@ async def test_the_owner_sees_everything_that_was_done(make_bot: MakeBot, clock:
         await bot.blacklist.sweep()
         history = await ask(bot, "!blacklist_history user 42")
         assert [line.split(" ", 1)[1] for line in history.items] == [
-            "removed by local:owner: appealed",
-            "added by local:owner, for ever: spam",
+            "removed by `owner`: appealed",
+            "added by `owner`, for ever: spam",
         ]
         assert "never listed" in (await ask(bot, "!blacklist_history user 99")).text
         assert fields(await ask(bot, "!blacklist_stats")) == {

@@ -75,7 +75,7 @@ async def test_details_hold_everything_and_the_traceback_as_a_file(make_bot: Mak
         assert "abcdef" not in str(reply)
         assert "@everyone" not in str(reply)
         facts = {field.name: field.value for field in reply.fields}
-        assert (facts["Severity"], facts["Command"], facts["User"]) == ("critical", "fail", "local:42")
+        assert (facts["Severity"], facts["Command"], facts["User"]) == ("critical", "fail", "`42`")
         assert "1 times, 1 users, open" in facts["Group"]
         assert [line.split()[1] for line in reply.items] == [
             "blacklist:", "rate_limit:", "profiler:", "analytics:", "error_capture:"

@@ -57,7 +57,7 @@ async def test_a_profile_has_every_figure_and_part(storage: StorageConfig) -> No
         ]  # fmt: skip
         assert "door: mean 1.0 ms, P99 1.0 ms" in told["time in each part"]
         assert slow.trace is not None
-        assert f"3.00 s `{slow.trace.id}` `local:7`" in told["slow runs"].splitlines()[0]
+        assert f"3.00 s `{slow.trace.id}` `7`" in told["slow runs"].splitlines()[0]
         assert reply.chart is not None
         assert reply.chart.series["mean"] == (1200.0,)
         assert fields(await world.ask("!profile_command ping"))["endings"] == "ok 4, refused 1"
