@@ -5,15 +5,19 @@ Every number has its unit in its key's comment in config.yaml; a length of time 
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from socbot.dispatch.arguments import seconds_of
 from socbot.documents import ConfigError, parse_yaml
+from socbot.shards import parse_shards
 
 Mode: TypeAlias = Literal["enforce", "shadow", "off"]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000_000)]
@@ -198,11 +202,15 @@ _PATH = re.compile(r" - at `(?:key in )?\$\.?(.*?)`$")
 
 
 class Loaded(Struct, frozen=True):
-    """A configuration with where its values come from."""
+    """A configuration with where its values come from.
+
+    :param secret_files: the files that values were read from, by key
+    """
 
     config: Config
     origins: Origins = {}
     path: Path | None = None
+    secret_files: dict[str, Path] = {}
 
 
 def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Loaded:
@@ -210,14 +218,13 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Loaded:
 
     :raises ConfigError: naming file, line, key, and what was expected
     """
-    tree: dict[str, Any] = {}
-    lines: dict[str, int] = {}
     name = path.name if path else "config"
-    if path is not None:
-        tree, lines = _parse(path, environ)
-    origins = {key: f"{name} line {line}" for key, line in lines.items()}
-    _overlay(tree, origins, environ)
-    return Loaded(decode(tree, lambda key: _place(name, key, lines, origins)), origins, path)
+    source = _Source(path or Path(name), environ)
+    tree = {} if path is None else _parse(source)
+    origins = {key: f"{name} line {line}" for key, line in source.lines.items()}
+    _overlay(tree, origins, source)
+    config = decode(tree, lambda key: _place(name, key, source.lines, origins))
+    return Loaded(config, origins, path, source.files)
 
 
 def decode(tree: dict[str, Any], place: "Any" = str) -> Config:
@@ -241,21 +248,56 @@ def decode(tree: dict[str, Any], place: "Any" = str) -> Config:
 
 
 def _check_values(config: Config, place: Any) -> None:
+    for key, problem in _problems(config):
+        raise ConfigError(f"{place(key)}: {key}: {problem}")
+
+
+def _problems(config: Config) -> Iterator[tuple[str, str]]:
+    """What no type can say of a value, by key; never the value of a secret."""
     import zoneinfo
 
     try:
         zoneinfo.ZoneInfo(config.bot.time_zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise ConfigError(
-            f"{place('bot.time_zone')}: bot.time_zone: {config.bot.time_zone!r} is not a time zone; "
-            "write one like Europe/Berlin or UTC"
-        ) from None
+        problem = f"{config.bot.time_zone!r} is not a time zone; write one like Europe/Berlin or UTC"
+        yield "bot.time_zone", problem
     for position, step in enumerate(config.rate_limit.ladder):
         if step.action == "timeout" and step.duration is None:
-            key = f"rate_limit.ladder[{position}]"
-            raise ConfigError(f"{place(key)}: {key}: a timeout needs a duration, such as 5m")
+            yield f"rate_limit.ladder[{position}]", "a timeout needs a duration, such as 5m"
     if any(character.isspace() for character in config.bot.prefix):
-        raise ConfigError(f"{place('bot.prefix')}: bot.prefix: {config.bot.prefix!r} must not contain spaces")
+        yield "bot.prefix", f"{config.bot.prefix!r} must not contain spaces"
+    yield from _problems_of_discord(config.discord)
+
+
+_WEBHOOK = re.compile(
+    r"https://(?:(?:ptb|canary)\.)?discord(?:app)?\.com/api/webhooks/[0-9]{17,20}/[A-Za-z0-9._-]{60,}"
+)
+
+
+def _problems_of_discord(config: DiscordConfig) -> Iterator[tuple[str, str]]:
+    if not re.fullmatch(r"[!-~]*", config.token):
+        yield "discord.token", "no token has a space or a line's end in it; it is the token alone, without the word Bot"
+    try:
+        parse_shards(config.shards)
+    except ConfigError as error:
+        yield "discord.shards", str(error).removeprefix("discord.shards: ")
+    if config.notice_webhook and not _WEBHOOK.fullmatch(config.notice_webhook):
+        expected = "https://discord.com/api/webhooks/ID/TOKEN"
+        yield "discord.notice_webhook", f"that is no webhook of Discord's; its address is {expected}"
+    if config.api_url and not _is_plain_url(config.api_url):
+        expected = "such as http://localhost:7979/api/v10, without a password"
+        yield "discord.api_url", f"the address of a REST proxy was expected, {expected}"
+
+
+def _is_plain_url(text: str) -> bool:
+    """Whether it is an address that paths can be added to."""
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        return False
+    extra = url.username or url.password or url.query or url.fragment or any(map(str.isspace, text))
+    return url.scheme in ("http", "https") and bool(url.hostname) and port != 0 and not extra
 
 
 def _explained(text: str, key: str) -> str:
@@ -282,7 +324,21 @@ def _place(name: str, key: str, lines: Mapping[str, int], origins: Origins) -> s
     return f"{name} line {lines[key]}" if key else name
 
 
-def _parse(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, int]]:
+@dataclass(slots=True)
+class _Source:
+    """What is being read: a file and the environment, and what was found out on the way."""
+
+    path: Path
+    environ: Mapping[str, str]
+    lines: dict[str, int] = dataclass_field(default_factory=dict)
+    files: dict[str, Path] = dataclass_field(default_factory=dict)
+
+    def place(self, key: str) -> str:
+        return f"{self.path.name} line {self.lines.get(key, 1)}: {key}"
+
+
+def _parse(source: _Source) -> dict[str, Any]:
+    path = source.path
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -294,65 +350,71 @@ def _parse(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path.name}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     tree, lines = parse_yaml(text, path.name)
+    source.lines.update(lines)
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path.name} line 1: sections such as `bot:` were expected, not {type(tree).__name__}")
-    return _substituted(tree, path, environ, lines), lines
+    made: dict[str, Any] = _substituted(tree, source)
+    return made
 
 
-def _substituted(value: Any, path: Path, environ: Mapping[str, str], lines: Mapping[str, int], key: str = "") -> Any:
+def _substituted(value: Any, source: _Source, key: str = "") -> Any:
     """Put in ``${NAME}`` from the environment, and ``<key>_file`` from the file that it names."""
     if isinstance(value, str):
 
         def put(match: re.Match[str]) -> str:
-            if match[1] not in environ:
-                raise ConfigError(
-                    f"{path.name} line {lines.get(key, 1)}: {key}: the environment variable {match[1]} is not set"
-                )
-            return environ[match[1]]
+            if match[1] not in source.environ:
+                raise ConfigError(f"{source.place(key)}: the environment variable {match[1]} is not set")
+            return source.environ[match[1]]
 
         return _VARIABLE.sub(put, value)
     if isinstance(value, list):
-        return [_substituted(item, path, environ, lines, f"{key}[{i}]") for i, item in enumerate(value)]
+        return [_substituted(item, source, f"{key}[{i}]") for i, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
     made: dict[str, Any] = {}
     for name, item in value.items():
         inner = f"{key}.{name}" if key else name
-        item = _substituted(item, path, environ, lines, inner)
+        item = _substituted(item, source, inner)
         if name.endswith("_file") and isinstance(item, str) and key:
-            made[name.removesuffix("_file")] = _secret_from(path.parent / item, path, lines.get(inner, 1), inner)
+            made[name.removesuffix("_file")] = _content(source.path.parent / item, inner, source.place(inner), source)
+            source.lines[inner.removesuffix("_file")] = source.lines.get(inner, 1)
         else:
             made[name] = item
     return made
 
 
-def _secret_from(file: Path, path: Path, line: int, key: str) -> str:
+def _content(file: Path, key: str, place: str, source: _Source) -> str:
+    """What is in ``file``, for the key that ``key`` without its ``_file`` names."""
+    source.files[key.removesuffix("_file")] = file
     try:
         return file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"{path.name} line {line}: {key}: {file} cannot be read: {reason}") from None
+        raise ConfigError(f"{place}: {file} cannot be read: {reason}") from None
 
 
-def _overlay(tree: dict[str, Any], origins: Origins, environ: Mapping[str, str]) -> None:
+def _overlay(tree: dict[str, Any], origins: Origins, source: _Source) -> None:
     """Put ``SOCBOT_<SECTION>__<KEY>`` and the older bot's variables over the file's values."""
+    environ = source.environ
     for name, value in sorted(environ.items()):
         section, separator, key = name.removeprefix("SOCBOT_").lower().partition("__")
         if not name.startswith("SOCBOT_") or not separator:
             continue
+        if key.endswith("_file"):
+            value, key = _content(Path(value), f"{section}.{key}", name, source), key.removesuffix("_file")
         kind = _field_type(_field_type(Config, section), key)
         if kind is None:
             raise ConfigError(f"{name}: there is no key {section}.{key}")
         target = tree.setdefault(section, {})
         if isinstance(target, dict):
             target[key] = parse_value(value, kind, name)
-            origins[f"{section}.{key}"] = name
+            _came_from(name, f"{section}.{key}", origins, source)
     token = environ.get("DISCORD_TOKEN", "").strip()
     if token and isinstance(tree.setdefault("discord", {}), dict):
         tree["discord"]["token"] = token
-        origins["discord.token"] = "DISCORD_TOKEN"
+        _came_from("DISCORD_TOKEN", "discord.token", origins, source)
     owner = environ.get("BOT_OWNER_ID", "").strip()
     if owner and owner != "0":
         if not owner.isascii() or not owner.isdigit():
@@ -361,6 +423,12 @@ def _overlay(tree: dict[str, Any], origins: Origins, environ: Mapping[str, str])
         if isinstance(bot, dict) and isinstance(bot.setdefault("owners", []), list):
             bot["owners"] = [*bot["owners"], f"discord:{owner}"]
             origins["bot.owners"] = "BOT_OWNER_ID"
+
+
+def _came_from(variable: str, key: str, origins: Origins, source: _Source) -> None:
+    origins[key] = variable
+    if not variable.endswith("_FILE"):
+        source.files.pop(key, None)
 
 
 # -- values as people write them ----------------------------------------------------------------------

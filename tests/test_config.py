@@ -67,6 +67,41 @@ def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
     assert "secret" not in repr(loaded.config)
 
 
+def test_the_token_comes_from_a_file_that_either_names(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("made.up.token\n")
+    path = written(tmp_path, "discord:\n  shards: '2'\n  token_file: token\n")
+    by_file = load(path, {})
+    assert by_file.config.discord.token == "made.up.token"
+    assert by_file.origins["discord.token"] == "config.yaml line 3"
+    by_variable = load(None, {"SOCBOT_DISCORD__TOKEN_FILE": str(secret)})
+    assert by_variable.config.discord.token == "made.up.token"
+    assert by_file.secret_files == by_variable.secret_files == {"discord.token": secret}
+    above = load(path, {"DISCORD_TOKEN": "another.made.up"})
+    assert above.config.discord.token == "another.made.up"
+    assert above.secret_files == {}
+    with pytest.raises(ConfigError, match=r"^SOCBOT_DISCORD__TOKEN_FILE: .*nowhere cannot be read"):
+        load(None, {"SOCBOT_DISCORD__TOKEN_FILE": str(tmp_path / "nowhere")})
+
+
+def test_a_refused_secret_is_not_shown() -> None:
+    secret = "hunter2 and more"
+    for variable in ("DISCORD_TOKEN", "SOCBOT_DISCORD__NOTICE_WEBHOOK", "SOCBOT_DISCORD__API_URL"):
+        value = f"http://me:{secret}@proxy" if variable.endswith("URL") else secret
+        with pytest.raises(ConfigError) as refusal:
+            load(None, {variable: value})
+        assert "hunter2" not in str(refusal.value)
+
+
+def test_what_discord_takes_is_taken() -> None:
+    webhook = "https://canary.discord.com/api/webhooks/" + "1" * 18 + "/" + "x-_" * 20
+    for url in ("http://localhost:7979/api/v10", "https://proxy.example", "http://[::1]:80/"):
+        environ = {"SOCBOT_DISCORD__API_URL": url, "SOCBOT_DISCORD__NOTICE_WEBHOOK": webhook}
+        assert load(None, environ).config.discord.api_url == url
+    with pytest.raises(ConfigError, match=r"discord\.api_url"):
+        load(None, {"SOCBOT_DISCORD__API_URL": "http://[::1"})
+
+
 BROKEN = {
     "a typo": ("rate_limit:\n  burts: 3\n", "line 1.*unknown key 'burts'; did you mean 'burst'"),
     "an unknown section": ("bot: {name: x}\nratelimit: {}\n", "unknown key 'ratelimit'; did you mean 'rate_limit'"),
@@ -83,6 +118,13 @@ BROKEN = {
     "an unset variable": ("storage:\n  url: ${NOWHERE}\n", "line 2: storage.url: the environment variable NOWHERE"),
     "a missing secret": ("storage:\n  url_file: nowhere\n", "line 2: storage.url_file: .*nowhere cannot be read"),
     "a mode": ("middleware:\n  - use: blacklist\n    mode: maybe\n", "line 3: middleware"),
+    "shards that cannot be": ("discord:\n  shards: 4-1/16\n", "line 2: discord.shards: .*from 0 to 15"),
+    "shards of no kind": ("discord:\n  shards: many\n", "line 2: discord.shards: .*a range such as 1-4/16"),
+    "a token with its prefix": ("discord:\n  token: Bot x.y.z\n", "line 2: discord.token: .*without the word Bot"),
+    "any webhook": ("discord:\n  notice_webhook: https://example.org/x\n", "line 2: discord.notice_webhook: .*/ID/"),
+    "a proxy that is none": ("discord:\n  api_url: localhost:7979\n", "line 2: discord.api_url: .*http://localhost"),
+    "a proxy's password": ("discord:\n  api_url: http://me:x@localhost/\n", "discord.api_url: .*without a password"),
+    "a guild's name": ("discord:\n  guilds: [My Server]\n", "line 2: discord.guilds"),
     "deep nesting": ("a: " + "[" * 2000, "nested more than 16 deep|line"),
     "a huge number": ("rate_limit:\n  burst: " + "9" * 5000 + "\n", "line 2"),
 }

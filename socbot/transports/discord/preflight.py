@@ -16,7 +16,7 @@ from socbot.jobs.backoff import delay
 from socbot.transports.discord.faults import UNAUTHORISED, DiscordRefused, explain
 from socbot.transports.discord.logins import SessionLimit
 from socbot.transports.discord.requests import RequestGate, RequestsPaused
-from socbot.transports.discord.shards import Shards, parse_shards
+from socbot.shards import Shards, parse_shards
 
 _log = logging.getLogger("soc_bot")
 

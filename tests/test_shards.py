@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socbot.documents import ConfigError
-from socbot.transports.discord.shards import Shards, parse_shards
+from socbot.shards import Shards, parse_shards
 
 
 @pytest.mark.parametrize(
