@@ -16,6 +16,9 @@ ACK_BUDGET = 1.5
 TOKEN_LIFETIME = 14.5 * 60
 """Seconds in which an interaction's token is used; Discord takes it for fifteen minutes."""
 
+CLOSED_DMS = 50_007
+"""Discord's code for somebody who takes no direct messages."""
+
 _OVER = (10_015, 10_062, 50_027)  # unknown webhook, unknown interaction, invalid token: the interaction's time is over
 _NOTE = Letter("📬 I answered you in a direct message.")
 _MUTE = "I may not write in the channel where you asked, so here is the answer."
@@ -27,6 +30,9 @@ _CLOSED = Letter(
 Edit: TypeAlias = Callable[[Letter], Awaitable[None]]
 """Shows something else in the place of what was sent."""
 
+Vanish: TypeAlias = Callable[[discord.Message, float], None]
+"""Has a message deleted after so many seconds."""
+
 
 class Answering(Protocol):
     """Where what is said about one command goes."""
@@ -34,11 +40,14 @@ class Answering(Protocol):
     async def progress(self, letter: Letter) -> None:
         """Show how far it is; each in the place of the one before."""
 
-    async def finish(self, letter: Letter, *, private: bool = False, fleeting: float = 0.0) -> Edit:
+    async def finish(
+        self, letter: Letter, *, private: bool = False, fleeting: float = 0.0, secret: bool = True
+    ) -> Edit:
         """Show the answer.
 
         :param private: to whoever asked alone
         :param fleeting: seconds after which it may go, where it can only be shown to everybody
+        :param secret: whether nobody else may see what is private, also where its reader cannot be reached alone
         """
 
     async def silence(self) -> None:
@@ -48,8 +57,8 @@ class Answering(Protocol):
 class ChannelAnswer:
     """Answers a text message, below it; in private by a direct message, of which the channel is told."""
 
-    def __init__(self, asked: discord.Message) -> None:
-        self._asked = asked
+    def __init__(self, asked: discord.Message, vanish: Vanish) -> None:
+        self._asked, self._vanish = asked, vanish
         self._sent = 0
         self._progress: discord.Message | None = None
 
@@ -59,9 +68,11 @@ class ChannelAnswer:
         else:
             await self._progress.edit(**letter.to_edit())
 
-    async def finish(self, letter: Letter, *, private: bool = False, fleeting: float = 0.0) -> Edit:
+    async def finish(
+        self, letter: Letter, *, private: bool = False, fleeting: float = 0.0, secret: bool = True
+    ) -> Edit:
         if private and not fleeting and self._asked.guild is not None:
-            return await self._in_private(letter)
+            return await self._in_private(letter, _CLOSED if secret else letter)
         if self._progress is not None:
             await self._progress.edit(**letter.to_edit())
             return _editing(self._progress)
@@ -81,9 +92,9 @@ class ChannelAnswer:
         message["reference"] = asked.to_reference(fail_if_not_exists=False)
         message["nonce"] = f"{asked.id}{self._sent}"  # a request that is tried again makes no second message
         self._sent += 1
-        if fleeting and asked.guild is not None:
-            message["delete_after"] = fleeting
         sent: discord.Message = await asked.channel.send(**message)
+        if fleeting and asked.guild is not None:
+            self._vanish(sent, fleeting)
         return sent
 
     async def _aside(self, letter: Letter) -> discord.Message:
@@ -91,11 +102,11 @@ class ChannelAnswer:
         shown = structs.replace(letter, content=f"{_MUTE}\n{letter.content}"[:2000].strip())
         return await self._asked.author.send(**shown.to_send())
 
-    async def _in_private(self, letter: Letter) -> Edit:
+    async def _in_private(self, letter: Letter, otherwise: Letter) -> Edit:
         try:
             sent = await self._asked.author.send(**letter.to_send())
         except discord.Forbidden:
-            return _editing(await self._reply(_CLOSED))
+            return _editing(await self._reply(otherwise))
         if self._progress is not None:
             await self._progress.edit(**_NOTE.to_edit())
         else:
@@ -139,7 +150,9 @@ class InteractionAnswer:
     async def progress(self, letter: Letter) -> None:
         await self._show(letter, self._private)
 
-    async def finish(self, letter: Letter, *, private: bool = False, fleeting: float = 0.0) -> Edit:
+    async def finish(
+        self, letter: Letter, *, private: bool = False, fleeting: float = 0.0, secret: bool = True
+    ) -> Edit:
         private = private and self._interaction.guild_id is not None  # a direct message is private as it is
         try:
             if not self._lost and self._clock.monotonic() - self._began < TOKEN_LIFETIME:

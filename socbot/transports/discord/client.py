@@ -8,6 +8,7 @@ from typing import Any
 import discord
 from discord import InteractionType
 
+from socbot.config import DiscordConfig
 from socbot.dispatch.commands import Command
 from socbot.dispatch.messages import Answer, Attachment
 from socbot.systems.completions import fitting
@@ -64,7 +65,7 @@ class Client(discord.AutoShardedClient):
         incoming = self._reader.read(message, prefix)
         if incoming is None:
             return
-        outcome = await self._responder.respond(incoming, ChannelAnswer(message))
+        outcome = await self._responder.respond(incoming, ChannelAnswer(message, self._responder.vanish))
         found = self._command(outcome.command)
         if found is not None and found.sensitive and outcome.refused_by != "blacklist":
             await self._remove(message)
@@ -88,6 +89,8 @@ class Client(discord.AutoShardedClient):
             await self._invoke(interaction, data)
         elif interaction.type is InteractionType.autocomplete:
             await self._complete(interaction, data)
+        elif self._is_shut_out(interaction):
+            return
         elif interaction.type is InteractionType.component:
             await self._press(interaction, data["custom_id"])
         elif interaction.type is InteractionType.modal_submit:
@@ -96,7 +99,8 @@ class Client(discord.AutoShardedClient):
     async def _invoke(self, interaction: discord.Interaction, data: JSON) -> None:
         found = self._slash.command_of(data)
         if found is None:
-            await InteractionAnswer(interaction, self._host.clock).finish(_STALE, private=True)
+            if not self._is_shut_out(interaction):
+                await InteractionAnswer(interaction, self._host.clock).finish(_STALE, private=True)
             return
         command, options = found
         files = tuple(map(self._attached, self._slash.attachments_of(data)))
@@ -134,6 +138,14 @@ class Client(discord.AutoShardedClient):
         if self._host.blacklist.listed(who.identity, who.guild):
             return False
         return command.permission == "public" or (command.permission == "admin" and who.author.is_admin)
+
+    def _is_shut_out(self, interaction: discord.Interaction) -> bool:
+        """Whether the buttons and forms of somebody who is listed are dead: where the chain refuses their commands."""
+        who = invoked(interaction, "")
+        if who.identity in self._host.dispatcher.owners or not self._host.blacklist.listed(who.identity, who.guild):
+            return False
+        stages = self._host.dispatcher.chain.stages
+        return any(stage.name == "blacklist" and stage.mode == "enforce" for stage in stages)
 
     async def _press(self, interaction: discord.Interaction, custom_id: str) -> None:
         pressed = parse_custom_id(custom_id)
@@ -175,6 +187,9 @@ class Client(discord.AutoShardedClient):
         if error is not None:
             await self._host.errors.capture(error, Where(platform=PLATFORM, command=f"discord:{event_method}"))
 
+    async def show_presence(self, config: DiscordConfig) -> None:
+        await self.change_presence(status=discord.Status(config.status), activity=activity_of(config.activity))
+
     # -- what is known of it ----------------------------------------------------------------------------------
 
     def log_ready(self) -> None:
@@ -185,7 +200,8 @@ class Client(discord.AutoShardedClient):
         return sum(guild.member_count or 0 for guild in self.guilds)
 
     def communities(self) -> str:
-        return f"{len(self.guilds)} guilds, {self.user_count} users"
+        guilds = len(self.guilds)
+        return f"{guilds} guild{'s' * (guilds != 1)}, {self.user_count} users"
 
     def name_of_guild(self, id: str) -> str:
         guild = self.get_guild(int(id))

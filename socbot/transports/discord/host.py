@@ -17,6 +17,7 @@ from socbot.systems.errors import Errors
 from socbot.systems.lifecycle import Lifecycle
 from socbot.systems.notices import Notices
 from socbot.systems.rate_limit import RateLimiter
+from socbot.systems.settings import Settings
 from socbot.systems.vitals import Vitals
 
 
@@ -34,6 +35,7 @@ class Host(Protocol):
     random: Random
     rate_limiter: RateLimiter
     redactor: Redactor
+    settings: Settings
     vitals: Vitals
 
     @property

@@ -1,7 +1,8 @@
 """From a message to what is shown for it: dispatch, render, deliver, and keep its buttons alive."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from random import Random
 from typing import Literal
 
@@ -16,7 +17,7 @@ from socbot.dispatch.messages import Answer, Message
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Question, Reply
 from socbot.systems.errors import Where
-from socbot.transports.discord.answering import Answering, ButtonAnswer, Edit, InteractionAnswer
+from socbot.transports.discord.answering import CLOSED_DMS, Answering, ButtonAnswer, Edit, InteractionAnswer
 from socbot.transports.discord.books import Books, Clicked, components, form_modal, jump_modal, question_components
 from socbot.transports.discord.host import Host
 from socbot.transports.discord.incoming import invoked
@@ -27,6 +28,8 @@ SWEEP_INTERVAL = 1.0
 """Seconds between two looks for buttons whose time is over."""
 
 _MOST_ASKED = 1_000
+_MOST_VANISHING = 1_000
+_NOT_SHOWN = (discord.DiscordException, aiohttp.ClientError, OSError)
 _TOO_LATE = Reply("It took too long to open the form. Please run the command again.", tone="warn", private=True)
 _DONE = Reply.ok("Done.")
 
@@ -54,6 +57,7 @@ class Responder:
         self._books = Books(clock, random)
         self._edits: dict[str, Edit] = {}
         self._asked: dict[str, _Asked] = {}
+        self._vanishing: deque[tuple[float, discord.Message]] = deque(maxlen=_MOST_VANISHING)
         self._settled: anyio.Event | None = None
         self.under_way = self.undelivered = 0
 
@@ -106,9 +110,10 @@ class Responder:
         """Show the answer. What cannot be shown is an error of its own, and none of the command's."""
         try:
             await self._show(outcome, answering)
-        except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
+        except _NOT_SHOWN as error:
             self.undelivered += 1
-            await self._host.errors.capture(error, _where(outcome))
+            if not _is_unreachable(error):
+                await self._host.errors.capture(error, _where(outcome))
 
     async def _show(self, outcome: Outcome, answering: Answering) -> None:
         reply = outcome.reply
@@ -128,7 +133,9 @@ class Responder:
         elif len(rendered.pages) > 1:
             await self._open_book(outcome.message, reply, rendered, answering)
         else:
-            await answering.finish(_letter(rendered), private=reply.private, fleeting=reply.fleeting)
+            refused = outcome.status == "refused"
+            letter = _letter(rendered)
+            await answering.finish(letter, private=reply.private, fleeting=reply.fleeting, secret=not refused)
 
     # -- pages ------------------------------------------------------------------------------------------
 
@@ -182,26 +189,44 @@ class Responder:
             await answering.update(_decided(asked, "yes" if yes else "no"))
         await self.respond_in_time(message, answering)
 
-    # -- what time does to buttons ------------------------------------------------------------------------
+    # -- what time does to what was shown -------------------------------------------------------------------
+
+    def vanish(self, message: discord.Message, seconds: float) -> None:
+        """Have a message deleted after ``seconds``, if the bot still runs then."""
+        self._vanishing.append((self._clock.monotonic() + seconds, message))
 
     async def sweep(self) -> None:
-        """Grey the buttons whose time is over, for as long as the bot runs."""
+        """Grey the buttons whose time is over, and delete what was said in passing, for as long as the bot runs."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._again_and_again, self._grey)
+            tasks.start_soon(self._again_and_again, self._delete_passed)
+
+    async def _again_and_again(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
             await self._clock.sleep(SWEEP_INTERVAL)
-            for book in self._books.expired():
-                await self._regret(self._edits.pop(book.token, None), _page(book.page, tuple(components(book, True))))
-            now = self._clock.monotonic()
-            for token in [token for token, asked in self._asked.items() if asked.expires <= now]:
-                asked = self._asked.pop(token)
-                asked.is_over = True
-                await self._regret(asked.edit, _decided(asked, "expired"))
+            await step()
+
+    async def _grey(self) -> None:
+        for book in self._books.expired():
+            await self._regret(self._edits.pop(book.token, None), _page(book.page, tuple(components(book, True))))
+        now = self._clock.monotonic()
+        for token in [token for token, asked in self._asked.items() if asked.expires <= now]:
+            asked = self._asked.pop(token)
+            asked.is_over = True
+            await self._regret(asked.edit, _decided(asked, "expired"))
+
+    async def _delete_passed(self) -> None:
+        now = self._clock.monotonic()
+        passed = [message for due, message in self._vanishing if due <= now]
+        self._vanishing = deque(((due, m) for due, m in self._vanishing if due > now), _MOST_VANISHING)
+        for message in passed:
+            with suppress(*_NOT_SHOWN):  # deleted meanwhile, or out of reach: it was of no weight
+                await message.delete()
 
     async def _regret(self, edit: Edit | None, letter: Letter) -> None:
         if edit is not None:
-            try:
+            with suppress(*_NOT_SHOWN):  # deleted meanwhile, or out of reach: there is nothing left to grey
                 await edit(letter)
-            except discord.HTTPException:  # deleted meanwhile, or out of reach: there is nothing left to grey
-                return
 
 
 def _letter(rendered: Rendered) -> Letter:
@@ -221,3 +246,8 @@ def _where(outcome: Outcome) -> Where:
     return Where(
         outcome.command or "", *message.identity, message.guild or "", message.channel, trace.id if trace else ""
     )
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """Whether the person takes no direct messages where there is no other way: nobody's error."""
+    return isinstance(error, discord.Forbidden) and error.code == CLOSED_DMS

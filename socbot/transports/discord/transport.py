@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import anyio
 import discord
+from anyio.abc import TaskGroup
 from yarl import URL
 
+from socbot.config import Config
 from socbot.dispatch.replies import Reply
 from socbot.invite import invite_link
 from socbot.systems import notices
@@ -93,8 +95,9 @@ class DiscordTransport:
                 self._client = client
                 await client.login(config.token)
                 self._offer(client)
+                self._follow_settings(client, tasks)
                 tasks.start_soon(self._responder.sweep)
-                if config.slash:
+                if config.slash and 0 in preflight.shard_ids:  # one of several processes is enough
                     tasks.start_soon(self._keep_in_sync, client, slash)
                 tasks.start_soon(self._greet, client, preflight)
                 await client.connect()
@@ -120,6 +123,20 @@ class DiscordTransport:
         host.vitals.measure_transport(PLATFORM, lambda: client.measured_latency)
         host.vitals.communities = client.communities
         host.dispatcher.observe(command_log(client.name_of_guild))
+
+    def _follow_settings(self, client: Client, tasks: TaskGroup) -> None:
+        """Show a changed status or activity at once."""
+
+        def prepare(config: Config) -> Callable[[], None]:
+            before, after = self._host.config.discord, config.discord
+
+            def apply() -> None:
+                if (before.status, before.activity) != (after.status, after.activity):
+                    tasks.start_soon(client.show_presence, after)
+
+            return apply
+
+        self._host.settings.participate(prepare)
 
     async def _keep_in_sync(self, client: Client, slash: Slash) -> None:
         host = self._host

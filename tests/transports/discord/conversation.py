@@ -46,9 +46,9 @@ MakeScene: TypeAlias = Callable[..., AbstractAsyncContextManager[Scene]]
 
 @asynccontextmanager
 async def on_stage(
-    make_bot: MakeBot, standin: Standin, discord: DiscordConfig | None = None, **options: Any
+    make_bot: MakeBot, standin: Standin, discord: DiscordConfig | None = None, *, shards: int = 1, **options: Any
 ) -> AsyncIterator[Scene]:
-    """A bot that is connected and has registered its slash commands."""
+    """A bot that is connected, with ``shards`` of its own, and has registered its slash commands."""
     owner = standin.user("owner")
     guild = standin.guild("guild", owner=standin.user("somebody"), members=[owner])
     guild.role("staff", Permission.ADMINISTRATOR, owner)  # who is not sees no commands that are the owner's alone
@@ -58,8 +58,8 @@ async def on_stage(
     async with make_bot(discord=config, **options) as bot, anyio.create_task_group() as tasks:
         transport = DiscordTransport(bot)
         tasks.start_soon(transport.run)
-        await standin.gateway.ready()
-        if config.slash:
+        await standin.gateway.ready(shards)
+        if config.slash and not config.shards.startswith("1-"):
             await standin.until(lambda: standin.world.commands, what="slash commands")
         yield Scene(standin, bot, transport, owner, guild)
         await bot.drain(1.0)
