@@ -1,10 +1,10 @@
-"""``python -m bench [speed] [growth] [start] [stalls] [--quick]``: all of them, unless some are named."""
+"""``python -m bench [speed] [growth] [start] [stalls] [discord] [--quick]``: all of them, unless some are named."""
 
 import argparse
 
 import anyio
 
-PARTS = ("speed", "growth", "start", "stalls")
+PARTS = ("speed", "growth", "start", "stalls", "discord")
 
 
 def main() -> None:
@@ -48,6 +48,12 @@ def _stalls(rounds: int) -> str:
     return f"{found.commands:,} commands: P99.9 {found.p999 * 1e3:.2f} ms, worst {found.worst * 1e3:.2f} ms"
 
 
-_MEASURED = {"speed": _speed, "growth": _growth, "start": _start, "stalls": _stalls}
+def _discord(rounds: int) -> str:
+    from bench.discord_transport import compare, report
+
+    return report(anyio.run(compare, rounds, 1_024))
+
+
+_MEASURED = {"speed": _speed, "growth": _growth, "start": _start, "stalls": _stalls, "discord": _discord}
 
 main()
