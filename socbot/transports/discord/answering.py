@@ -53,6 +53,9 @@ class Answering(Protocol):
     async def silence(self) -> None:
         """There is no answer."""
 
+    async def conceal(self) -> None:
+        """Take away what was written, which holds a secret, where the bot may."""
+
 
 class ChannelAnswer:
     """Answers a text message, below it; in private by a direct message, of which the channel is told."""
@@ -81,6 +84,11 @@ class ChannelAnswer:
     async def silence(self) -> None:
         if self._progress is not None:
             await self._progress.delete()
+
+    async def conceal(self) -> None:
+        allowed = _allowed_in(self._asked)
+        if allowed is not None and allowed.manage_messages:
+            await self._asked.delete()
 
     async def _reply(self, letter: Letter, fleeting: float = 0.0) -> discord.Message:
         asked = self._asked
@@ -174,6 +182,9 @@ class InteractionAnswer:
         async with self._acting:
             if self.acknowledged and not self._shown:
                 await self._interaction.delete_original_response()
+
+    async def conceal(self) -> None:
+        """What was given to an interaction is shown to nobody."""
 
     async def _show(self, letter: Letter, private: bool) -> Edit:
         interaction = self._interaction

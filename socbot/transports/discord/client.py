@@ -65,21 +65,10 @@ class Client(discord.AutoShardedClient):
         incoming = self._reader.read(message, prefix)
         if incoming is None:
             return
-        outcome = await self._responder.respond(incoming, ChannelAnswer(message, self._responder.vanish))
-        found = self._command(outcome.command)
-        if found is not None and found.sensitive and outcome.refused_by != "blacklist":
-            await self._remove(message)
+        await self._responder.respond(incoming, ChannelAnswer(message, self._responder.vanish))
 
     def _command(self, name: str | None) -> Command | None:
         return None if name is None else self._host.dispatcher.registry.get(name)
-
-    async def _remove(self, message: discord.Message) -> None:
-        """Take away a message that carried a secret, where the bot may."""
-        guild = message.guild
-        if guild is None or not self._host.config.discord.delete_secrets:
-            return
-        if message.channel.permissions_for(guild.me).manage_messages:
-            await message.delete()
 
     # -- slash commands, menus, buttons, forms --------------------------------------------------------------
 

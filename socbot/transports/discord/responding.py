@@ -109,11 +109,21 @@ class Responder:
     async def _deliver(self, outcome: Outcome, answering: Answering) -> None:
         """Show the answer. What cannot be shown is an error of its own, and none of the command's."""
         try:
+            if self._holds_a_secret(outcome):
+                with suppress(discord.NotFound):  # its author was faster
+                    await answering.conceal()
             await self._show(outcome, answering)
         except _NOT_SHOWN as error:
             self.undelivered += 1
             if not _is_unreachable(error):
                 await self._host.errors.capture(error, _where(outcome))
+
+    def _holds_a_secret(self, outcome: Outcome) -> bool:
+        """Whether the message is to be taken away; of somebody who is listed nothing is touched."""
+        if outcome.command is None or outcome.refused_by == "blacklist" or not self._host.config.discord.delete_secrets:
+            return False
+        found = self._host.dispatcher.registry.get(outcome.command)
+        return found is not None and found.sensitive
 
     async def _show(self, outcome: Outcome, answering: Answering) -> None:
         reply = outcome.reply
