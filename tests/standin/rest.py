@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 import msgspec
 from aiohttp import BodyPartReader, web
@@ -32,7 +33,10 @@ _encode = msgspec.json.encode
 
 
 class Request(Struct, frozen=True):
-    """One request as it came; ``at`` is monotonic, ``path`` without the version's prefix."""
+    """One request as it came; ``at`` is monotonic, ``path`` without the version's prefix.
+
+    ``reason`` is what it gives for the audit log.
+    """
 
     at: float
     method: str
@@ -40,6 +44,7 @@ class Request(Struct, frozen=True):
     body: Any
     files: tuple[str, ...]
     status: int
+    reason: str = ""
 
 
 class Refusal(Exception):
@@ -59,6 +64,7 @@ class Call:
     params: dict[str, str]
     query: dict[str, str]
     authorization: str
+    reason: str = ""
     body: Any = None
     files: list[tuple[str, bytes]] = field(default_factory=list)
 
@@ -143,7 +149,8 @@ class Rest:
             raise Refusal(401, 0, "401: Unauthorized")
 
     def _record(self, call: Call, status: int) -> None:
-        self.requests.append(Request(time.monotonic(), call.method, call.path, call.body, call.file_names, status))
+        seen = Request(time.monotonic(), call.method, call.path, call.body, call.file_names, status, call.reason)
+        self.requests.append(seen)
         self.world.changed.ring()
 
     def refuse_if(self, complaints: Sequence[str], call: Call) -> None:
@@ -388,7 +395,8 @@ def _error(refusal: Refusal) -> web.Response:
 async def _taken_apart(request: web.Request) -> Call:
     path = request.path.removeprefix(PREFIX)
     authorization = request.headers.get("Authorization", "")
-    call = Call(request.method, path, {**request.match_info}, {**request.query}, authorization)
+    reason = unquote(request.headers.get("X-Audit-Log-Reason", ""))
+    call = Call(request.method, path, {**request.match_info}, {**request.query}, authorization, reason)
     if request.content_type.startswith("multipart/"):
         await _read_parts(request, call)
     elif text := await request.read():
