@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import anyio
@@ -37,13 +37,15 @@ async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
 
     :raises ConfigError, StoreError: if it cannot start
     """
+    # Before anything watches the loop: importing discord.py takes longer than it may stand still.
+    connect = _discord_transport() if on_discord else _console_transport
     own = [] if on_discord else [(PLATFORM, OWNER)]
     bot = Bot(loaded, owners=own, identities=[(PLATFORM, "socbot")])
     with ExitStack() as stack:
         stack.enter_context(logging_to(loaded.config.logs, bot.redactor))
         failure, code = "", EXIT_FAILURE
         try:
-            return await _serve(bot, loaded, on_discord)
+            return await _serve(bot, loaded, connect)
         except* CriticalJobFailed as failed:
             failure = "; ".join(str(error) for error in failed.exceptions)
         except* TransportRefused as refused:
@@ -62,11 +64,11 @@ def _each(group: ExceptionGroup[TransportRefused]) -> Iterator[TransportRefused]
             yield error
 
 
-async def _serve(bot: Bot, loaded: Loaded, on_discord: bool) -> int:
+async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport]) -> int:
     watchdog = Watchdog()
     draining = anyio.CancelScope()
     async with bot, watchdog, anyio.create_task_group() as tasks:
-        transport = _transport(bot, on_discord)
+        transport = connect(bot)
         bot.vitals.loop_lag = watchdog.lag
         bot.vitals.stalls = lambda: watchdog.stalls
         await tasks.start(_obey_signals, bot, transport, watchdog, draining)
@@ -88,13 +90,19 @@ async def _serve(bot: Bot, loaded: Loaded, on_discord: bool) -> int:
     return bot.lifecycle.exit_code
 
 
-def _transport(bot: Bot, on_discord: bool) -> Transport:
-    console = Console(bot.zone)
-    if on_discord:
-        from socbot.transports.discord.transport import DiscordTransport  # discord.py takes longer than all the rest
+def _discord_transport() -> Callable[[Bot], Transport]:
+    from socbot.transports.discord.transport import DiscordTransport
 
-        console.write(f"{bot.config.bot.name} connects to Discord; the log is {bot.config.logs.file}.")
-        return DiscordTransport(bot, console.write)
+    def connect(bot: Bot) -> Transport:
+        say = Console(bot.zone).write
+        say(f"{bot.config.bot.name} connects to Discord; the log is {bot.config.logs.file}.")
+        return DiscordTransport(bot, say)
+
+    return connect
+
+
+def _console_transport(bot: Bot) -> Transport:
+    console = Console(bot.zone)
     bot.on_notice(console.show)
     return ConsoleTransport(bot, console)
 
