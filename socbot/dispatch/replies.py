@@ -29,11 +29,12 @@ _ACTIVE = str.maketrans({"`": "ˋ", "@": "＠", "<": "‹", ">": "›"})
 
 
 def escape(text: str, limit: int = 200) -> str:
-    """``text`` from chat, made inert: no control or direction characters, no mention, no way out of a code span.
+    """``text`` from chat, made inert: no control or direction characters, no mention, no way out of a code span, no
+    words that link to somewhere else.
 
     :param limit: characters kept; what is cut is shown by an ellipsis
     """
-    shown = _CONTROL.sub("�", text[: limit + 1]).translate(_ACTIVE)
+    shown = _CONTROL.sub("�", text[: limit + 1]).translate(_ACTIVE).replace("](", "］(")
     return shown if len(text) <= limit else shown[: limit - 1] + "…"
 
 

@@ -49,6 +49,7 @@ def test_escaped_text_mentions_nobody_and_stays_in_its_code_span(text: str, limi
     shown = escape(text, limit)
     assert not any(character in shown for character in "`<>\n\r\x00\x1b\u202e\u2066\u2028\u061c")
     assert "@" not in shown
+    assert "](" not in shown
     shown.encode()
 
 
@@ -62,6 +63,13 @@ def test_no_form_of_a_mention_survives(text: str) -> None:
     assert "@everyone" not in shown
     assert "@here" not in shown
     assert not set("<>`") & set(shown)
+
+
+@pytest.mark.promise("P36")
+@pytest.mark.parametrize("text", ["[a bank](https://evil.example)", "[x](<https://evil.example>)", "[[a](b)](c)"])
+def test_no_words_of_a_persons_link_to_somewhere_else(text: str) -> None:
+    assert "](" not in escape(text)
+    assert len(escape(text)) == len(text)
 
 
 @pytest.mark.parametrize("mark", ["\u061c", "\u200e", "\u202e", "\u2066", "\u206a", "\xad", "\ufeff", "\U000e0041"])
