@@ -476,9 +476,16 @@ class Guild:
         member.roles.append(role)
         self.member_changed(member)
 
+    def takes(self, user: User, role: Role) -> None:
+        member = self.members[user.id]
+        member.roles.remove(role)
+        self.member_changed(member)
+
     def bot_may(self, permissions: int) -> None:
         """Set what the bot's own role allows; what @everyone may, the bot may too (see ``Channel.denies``)."""
-        role = self.bot.roles[0]
+        self.role_may(self.bot.roles[0], permissions)
+
+    def role_may(self, role: Role, permissions: int) -> None:
         role.permissions = permissions
         self.world.emit("GUILD_ROLE_UPDATE", {"guild_id": self.id, "role": role.payload()}, self)
 
@@ -743,7 +750,10 @@ def resolved_member(channel: Channel, user: User) -> Json:
 
 @dataclass(slots=True, eq=False)
 class Application:
-    """The registered application; ``message_content`` and ``members`` are its privileged intents' switches."""
+    """The registered application; ``message_content`` and ``members`` are its privileged intents' switches.
+
+    The first of its team owns it; ``read_only`` names those of the team who may change nothing.
+    """
 
     id: str
     name: str
@@ -754,6 +764,7 @@ class Application:
     verified: bool = False
     team: list[User] = field(default_factory=list)
     invited_to_team: list[User] = field(default_factory=list)
+    read_only: list[User] = field(default_factory=list)
 
     @property
     def flags(self) -> int:
@@ -788,7 +799,7 @@ class Application:
             "members": [
                 {
                     "membership_state": state,
-                    "role": "developer",
+                    "role": "read_only" if user in self.read_only else "developer",
                     "team_id": self.id,
                     "permissions": ["*"],
                     "user": user.payload(),

@@ -11,7 +11,9 @@ from yarl import URL
 from socbot.config import Config
 from socbot.dispatch.replies import Reply
 from socbot.invite import invite_link
+from socbot.storage.errors import StoreError
 from socbot.systems import notices
+from socbot.systems.starts import Starts
 from socbot.transports.base import TransportRefused
 from socbot.transports.discord.client import Client
 from socbot.transports.discord.events import command_log
@@ -43,6 +45,7 @@ class DiscordTransport:
         self._host, self._say = host, say
         self._responder = Responder(host, host.clock, host.random)
         self._client: Client | None = None
+        self._starts: Starts | None = None
         self._scope = anyio.CancelScope()
 
     async def run(self) -> None:
@@ -67,8 +70,7 @@ class DiscordTransport:
         """Let answers under way arrive, say goodbye to the owner, and part from the gateway."""
         await self._responder.settle(ANSWERS_TIMEOUT)
         if self._client is not None:
-            if self._host.config.discord.notify_start:
-                await self._host.notices.notify(self._goodbye())
+            await self._say_goodbye()
             await self._client.close()
         self._scope.cancel()
 
@@ -160,17 +162,36 @@ class DiscordTransport:
         if not client.guilds:
             self._say(f"It is in no server yet. Invite it: {invite_link(str(preflight.application_id))}")
         if self._host.config.discord.notify_start:
-            chain = [stage.name for stage in self._host.dispatcher.chain.stages]
-            await self._host.notices.notify(
-                notices.startup(
-                    guilds=len(client.guilds),
-                    users=client.user_count,
-                    chain=chain,
-                    shards=len(client.shards),
-                    problems=preflight.warnings,
-                )
-            )
+            self._starts = Starts(self._host.database, self._host.clock, f"{PLATFORM}.{preflight.shard_ids[0]}")
+            untold = await self._untold_starts(self._starts)
+            if untold is not None:
+                await self._host.notices.notify(self._greeting(client, preflight, untold))
 
-    def _goodbye(self) -> Reply:
+    async def _untold_starts(self, starts: Starts) -> int | None:
+        try:
+            return await starts.began()
+        except StoreError as error:
+            _log.warning("it is not known when the bot was started before: %s", error)
+            return 0
+
+    def _greeting(self, client: Client, preflight: Preflight, untold: int) -> Reply:
+        crashes = (f"{untold} starts before this one were not told: each time the bot was cut short.",)
+        return notices.startup(
+            guilds=len(client.guilds),
+            users=client.user_count,
+            chain=[stage.name for stage in self._host.dispatcher.chain.stages],
+            shards=len(client.shards),
+            problems=(*preflight.warnings, *(crashes if untold else ())),
+        )
+
+    async def _say_goodbye(self) -> None:
+        if self._starts is None:
+            return
         lifecycle = self._host.lifecycle
-        return notices.shutting_down(uptime=lifecycle.uptime, restart=lifecycle.exit_code != 0)
+        await self._host.notices.notify(
+            notices.shutting_down(uptime=lifecycle.uptime, restart=lifecycle.exit_code != 0)
+        )
+        try:
+            await self._starts.ended()
+        except StoreError as error:
+            _log.warning("that the bot has ended in order is not written down: %s", error)
