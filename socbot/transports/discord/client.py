@@ -5,8 +5,11 @@ import sys
 from functools import partial
 from typing import Any
 
+import anyio
 import discord
 from discord import InteractionType
+from discord.gateway import DiscordWebSocket
+from discord.shard import Shard
 
 from socbot.config import DiscordConfig
 from socbot.dispatch.commands import Command
@@ -16,6 +19,7 @@ from socbot.systems.errors import Where
 from socbot.transports.discord import events
 from socbot.transports.discord.answering import ButtonAnswer, ChannelAnswer, InteractionAnswer
 from socbot.transports.discord.books import JSON, UNKNOWN, filled_in, parse_custom_id
+from socbot.transports.discord.connection import ShardConnection
 from socbot.transports.discord.host import Host
 from socbot.transports.discord.incoming import PLATFORM, Reader, invoked
 from socbot.transports.discord.letters import Letter
@@ -44,7 +48,6 @@ class Client(discord.AutoShardedClient):
             intents=preflight.intents,
             shard_ids=list(preflight.shard_ids),
             shard_count=preflight.shard_count,
-            shard_connect_timeout=None,  # a login may have to wait for its turn
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
             member_cache_flags=discord.MemberCacheFlags.none(),
@@ -56,6 +59,7 @@ class Client(discord.AutoShardedClient):
         )
         self._host, self._responder, self._slash, self._logins = host, responder, slash, logins
         self._reader = Reader(preflight.user_id)
+        self._serving = anyio.CancelScope()
 
     # -- messages -----------------------------------------------------------------------------------------
 
@@ -155,8 +159,43 @@ class Client(discord.AutoShardedClient):
 
     # -- the connection -------------------------------------------------------------------------------------
 
+    async def connect(self, *, reconnect: bool = True) -> None:
+        """Keep every shard connected until the client is closed.
+
+        :raises discord.ConnectionClosed: in a group, if Discord ends it with a code that no new attempt can mend
+        """
+        self._reconnect, state, logging_in = reconnect, self._connection, anyio.Lock()
+        state.shard_count, state.shard_ids = self.shard_count, list(self.shard_ids or ())
+        with self._serving:
+            async with anyio.create_task_group() as tasks:
+                for shard_id in state.shard_ids:
+                    tasks.start_soon(self._shard(shard_id, logging_in).keep)
+
+    def _shard(self, shard_id: int, logging_in: anyio.Lock) -> ShardConnection:
+        return ShardConnection(
+            self,
+            shard_id,
+            self._host.clock,
+            self._host.random,
+            logging_in=logging_in,
+            login_turn=self._login_turn,
+            adopt=self._adopt,
+            report=self._report,
+        )
+
+    async def _login_turn(self, shard_id: int) -> None:
+        await self._logins.ready([shard_id], self.shard_count or 1, await session_limit(self))
+
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        await self._logins.take(shard_id or 0, self.shard_count or 1, await session_limit(self))
+        await self._logins.take(shard_id or 0, self.shard_count or 1)
+
+    def _adopt(self, shard_id: int, ws: DiscordWebSocket) -> None:
+        """Let the library find the shard's connection: for its latency, its presence, and to close it."""
+        vars(self)["_AutoShardedClient__shards"][shard_id] = Shard(ws, self, lambda item: None)
+
+    async def close(self) -> None:
+        self._serving.cancel()
+        await super().close()
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         await events.guild_joined(guild, self._host.blacklist, self._host.notices.notify)
@@ -174,7 +213,10 @@ class Client(discord.AutoShardedClient):
         """What an event of the library broke is an error of the bot's, like any other."""
         error = sys.exc_info()[1]
         if error is not None:
-            await self._host.errors.capture(error, Where(platform=PLATFORM, command=f"discord:{event_method}"))
+            await self._report(error, event_method)
+
+    async def _report(self, error: BaseException, event: str = "gateway") -> None:
+        await self._host.errors.capture(error, Where(platform=PLATFORM, command=f"discord:{event}"))
 
     async def show_presence(self, config: DiscordConfig) -> None:
         await self.change_presence(status=discord.Status(config.status), activity=activity_of(config.activity))

@@ -107,10 +107,12 @@ class Logins:
         self._turn = anyio.Lock()
         self._told: dict[str, float] = {}
 
-    async def ready(self, shards: Iterable[int], count: int, limit: SessionLimit) -> None:
+    async def ready(self, shards: Iterable[int], count: int, limit: SessionLimit | None) -> None:
         """Return once every one of ``shards`` of ``count`` may log in, but for the few seconds between two.
 
         To be waited for before a connection is made, since Discord ends one that does not log in.
+
+        :param limit: what Discord says now; without it, what it said last less the logins since
         """
         self._learn(limit)
         numbers = tuple(shards)
