@@ -39,7 +39,7 @@ class InvalidArgument(UserError):
     def __str__(self) -> str:
         given = "what was given" if self.value == WITHHELD else f"`{escape(self.value, 60)}`"
         shown = f"{given} is not {self.expected}" if self.value else f"missing: {self.expected}"
-        lines = [f"{self.argument}: {shown}."]
+        lines = [f"{escape(self.argument, 100)}: {shown}."]
         if self.usage:
             lines.append(f"Usage: `{self.usage}`")
         if self.example:
