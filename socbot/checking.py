@@ -9,10 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from socbot.bot import COMMANDS, Bot
-from socbot.config import Loaded
+from socbot.config import DiscordConfig, Loaded
 from socbot.dispatch.commands import Command
 from socbot.dispatch.replies import printable
 from socbot.exit_codes import EXIT_OK
+from socbot.remarks import on_discord
 
 
 class Place(Struct, frozen=True):
@@ -37,6 +38,7 @@ class Report(Struct, frozen=True):
     chain: tuple[Place, ...]
     jobs: tuple[Planned, ...]
     commands: int
+    transport: str
     warnings: tuple[str, ...]
 
 
@@ -49,6 +51,8 @@ def check(loaded: Loaded, *, as_json: bool) -> int:
         storage = msgspec.structs.replace(loaded.config.storage, url=f"sqlite:///{Path(scratch, 'check.db')}")
         config = msgspec.structs.replace(loaded.config, storage=storage)
         report = anyio.run(_report, msgspec.structs.replace(loaded, config=config))
+    remarks = tuple(remark.text for remark in on_discord(loaded) if remark.level != "ok")
+    report = msgspec.structs.replace(report, warnings=report.warnings + remarks)
     if as_json:
         print(msgspec.json.encode(report).decode())
         return EXIT_OK
@@ -60,6 +64,7 @@ def check(loaded: Loaded, *, as_json: bool) -> int:
     for job in report.jobs:
         print(f"  {job.name}: {job.schedule} – {job.description}")
     print(f"commands: {report.commands}")
+    print(f"transport: {report.transport}")
     for warning in report.warnings:
         print(f"warning: {printable(warning)}")
     return EXIT_OK
@@ -74,8 +79,17 @@ async def _report(loaded: Loaded) -> Report:
             tuple(Place(layer.name, layer.placement.kind, layer.mode) for layer in bot.pipeline.layers),
             tuple(Planned(job.name, str(job.schedule), job.description) for job in bot.jobs()),
             len(bot.dispatcher.registry),
+            _transport(bot.config.discord),
             tuple(warnings),
         )
+
+
+def _transport(config: DiscordConfig) -> str:
+    """Where `socbot run` would run it."""
+    if not config.token:
+        return "the console, because there is no token for Discord"
+    place = f"in {len(config.guilds)} guilds" if config.guilds else "everywhere"
+    return f"Discord, shards {config.shards}, {f'slash commands {place}' if config.slash else 'no slash commands'}"
 
 
 def list_commands(form: Literal["json", "markdown", "text"]) -> int:

@@ -235,10 +235,13 @@ def _invite(arguments: "Namespace") -> int:
 
 
 def _doctor(arguments: "Namespace") -> int:
+    import os
+
     from socbot.doctor import examine
 
-    given = Path(arguments.config or "config.yaml")
-    code: int = examine(given if given.exists() else None, as_json=arguments.json)
+    given = arguments.config or os.environ.get("SOCBOT_CONFIG")
+    path = Path(given or "config.yaml")
+    code: int = examine(path if given or path.exists() else None, as_json=arguments.json)
     return code
 
 

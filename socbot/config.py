@@ -249,7 +249,9 @@ def decode(tree: dict[str, Any], place: "Any" = str) -> Config:
 
 def _check_values(config: Config, place: Any) -> None:
     for key, problem in _problems(config):
-        raise ConfigError(f"{place(key)}: {key}: {problem}")
+        # After the colon of a secret's key its value would stand: what removes secrets would take the reason for it.
+        text = f"{key}, set by {place(key)}, {problem}" if key in SECRET_KEYS else f"{place(key)}: {key}: {problem}"
+        raise ConfigError(text)
 
 
 def _problems(config: Config) -> Iterator[tuple[str, str]]:
@@ -276,14 +278,13 @@ _WEBHOOK = re.compile(
 
 def _problems_of_discord(config: DiscordConfig) -> Iterator[tuple[str, str]]:
     if not re.fullmatch(r"[!-~]*", config.token):
-        yield "discord.token", "no token has a space or a line's end in it; it is the token alone, without the word Bot"
+        yield "discord.token", "has a space or a line's end in it; it is the token alone, without the word Bot"
     try:
         parse_shards(config.shards)
     except ConfigError as error:
         yield "discord.shards", str(error).removeprefix("discord.shards: ")
     if config.notice_webhook and not _WEBHOOK.fullmatch(config.notice_webhook):
-        expected = "https://discord.com/api/webhooks/ID/TOKEN"
-        yield "discord.notice_webhook", f"that is no webhook of Discord's; its address is {expected}"
+        yield "discord.notice_webhook", "is no webhook of Discord's; their addresses begin with https://discord.com/api/webhooks"
     if config.api_url and not _is_plain_url(config.api_url):
         expected = "such as http://localhost:7979/api/v10, without a password"
         yield "discord.api_url", f"the address of a REST proxy was expected, {expected}"

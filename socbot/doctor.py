@@ -1,18 +1,14 @@
 """``socbot doctor``: looks at an installation, says what is wrong and how to mend it."""
 
-import os
 import shutil
 import sqlite3
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import anyio
 import msgspec
-from msgspec import Struct
 
 from socbot.config import Loaded, load
 from socbot.dispatch.clock import SystemClock
@@ -20,21 +16,12 @@ from socbot.dispatch.replies import printable
 from socbot.documents import ConfigError
 from socbot.exit_codes import EXIT_FAILURE, EXIT_OK
 from socbot.redaction import redact
+from socbot.remarks import Remark, is_open_to_others, on_discord
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
 from socbot.storage.sqlite import has_wal_reset_bug
 
-Level: TypeAlias = Literal["ok", "warning", "error"]
-
 _LEAST_FREE = 200 * 1024 * 1024
-
-
-class Remark(Struct, frozen=True):
-    """One thing that was looked at; ``mend`` says what to do about it."""
-
-    level: Level
-    text: str
-    mend: str = ""
 
 
 def examine(path: Path | None, *, as_json: bool) -> int:
@@ -59,25 +46,28 @@ def _remarks(path: Path | None) -> Iterator[Remark]:
         yield Remark("error", str(error), "mend the file, then run `socbot check`")
         return
     yield Remark("ok", f"{path or 'no config.yaml, so the defaults'}: usable")
-    if not loaded.config.bot.owners:
+    if not loaded.config.bot.owners and not loaded.config.discord.token:
         mend = "set BOT_OWNER_ID, or bot.owners in config.yaml; on the console you are the owner anyway"
         yield Remark("warning", "nobody on a platform is the bot's owner", mend)
-    if os.environ.get("DISCORD_TOKEN"):
-        yield Remark("warning", "DISCORD_TOKEN is set, and this version has no Discord transport yet")
+    yield from on_discord(loaded)
     yield from _privacy(loaded)
     yield from _store(loaded)
 
 
 def _privacy(loaded: Loaded) -> Iterator[Remark]:
     path = loaded.path
-    if path is not None and os.name == "posix" and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        text = path.read_text("utf-8", "replace")
-        if "://" in text and "@" in text:
-            yield Remark("warning", f"{path} holds a password and can be read by everybody", f"chmod 600 {path}")
+    if path is not None and is_open_to_others(path) and _holds_secret(path, loaded):
+        yield Remark("warning", f"{path} holds a secret and can be read by everybody", f"chmod 600 {path}")
     folder = _store_folder(loaded)
     if folder is not None and folder.exists() and _is_tracked(folder):
         mend = f"add {folder.name}/ to .gitignore: it holds what the bot knows of people"
         yield Remark("warning", f"{folder} lies in a git work tree and is not ignored", mend)
+
+
+def _holds_secret(path: Path, loaded: Loaded) -> bool:
+    text, discord = path.read_text("utf-8", "replace"), loaded.config.discord
+    secrets = filter(None, (discord.token, discord.notice_webhook))
+    return ("://" in text and "@" in text) or any(secret in text for secret in secrets)
 
 
 def _is_tracked(folder: Path) -> bool:

@@ -120,8 +120,14 @@ BROKEN = {
     "a mode": ("middleware:\n  - use: blacklist\n    mode: maybe\n", "line 3: middleware"),
     "shards that cannot be": ("discord:\n  shards: 4-1/16\n", "line 2: discord.shards: .*from 0 to 15"),
     "shards of no kind": ("discord:\n  shards: many\n", "line 2: discord.shards: .*a range such as 1-4/16"),
-    "a token with its prefix": ("discord:\n  token: Bot x.y.z\n", "line 2: discord.token: .*without the word Bot"),
-    "any webhook": ("discord:\n  notice_webhook: https://example.org/x\n", "line 2: discord.notice_webhook: .*/ID/"),
+    "a token with its prefix": (
+        "discord:\n  token: Bot x.y.z\n",
+        "discord.token, set by config.yaml line 2, .*word Bot",
+    ),
+    "any webhook": (
+        "discord:\n  notice_webhook: https://example.org/x\n",
+        "discord.notice_webhook, .* line 2, is no webhook",
+    ),
     "a proxy that is none": ("discord:\n  api_url: localhost:7979\n", "line 2: discord.api_url: .*http://localhost"),
     "a proxy's password": ("discord:\n  api_url: http://me:x@localhost/\n", "discord.api_url: .*without a password"),
     "a guild's name": ("discord:\n  guilds: [My Server]\n", "line 2: discord.guilds"),
