@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
+import aiohttp
 import anyio
 import discord
 from msgspec import structs
@@ -18,6 +19,9 @@ TOKEN_LIFETIME = 14.5 * 60
 
 CLOSED_DMS = 50_007
 """Discord's code for somebody who takes no direct messages."""
+
+UNSENT = (discord.DiscordException, aiohttp.ClientError, OSError)
+"""What a request ends with whose answer is no, or does not come."""
 
 _OVER = (10_015, 10_062, 50_027)  # unknown webhook, unknown interaction, invalid token: the interaction's time is over
 _NOTE = Letter("📬 I answered you in a direct message.")
@@ -150,10 +154,8 @@ class InteractionAnswer:
     async def _defer(self) -> None:
         try:
             await self._interaction.response.defer(ephemeral=self._private, thinking=True)
-        except discord.HTTPException as error:
-            if error.code not in _OVER:
-                raise
-            self._lost = True  # the answer goes another way
+        except UNSENT:
+            self._lost = True  # the command goes on, and its answer another way
 
     async def progress(self, letter: Letter) -> None:
         await self._show(letter, self._private)

@@ -2,9 +2,11 @@
 
 import math
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import aiohttp
 import anyio
 import discord
 from discord import InteractionType
@@ -219,7 +221,10 @@ class Client(discord.AutoShardedClient):
         await self._host.errors.capture(error, Where(platform=PLATFORM, command=f"discord:{event}"))
 
     async def show_presence(self, config: DiscordConfig) -> None:
-        await self.change_presence(status=discord.Status(config.status), activity=activity_of(config.activity))
+        self.status, activity = discord.Status(config.status), activity_of(config.activity)
+        self._connection._activity = activity.to_dict() if activity else None
+        with suppress(OSError, aiohttp.ClientError):  # the connection is broken: the next login tells it
+            await self.change_presence(status=self.status, activity=activity)
 
     # -- what is known of it ----------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager, suppress
 from random import Random
 from typing import Literal
 
-import aiohttp
 import anyio
 import discord
 from msgspec import Struct, structs
@@ -17,7 +16,7 @@ from socbot.dispatch.messages import Answer, Message
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Question, Reply
 from socbot.systems.errors import Where
-from socbot.transports.discord.answering import CLOSED_DMS, Answering, ButtonAnswer, Edit, InteractionAnswer
+from socbot.transports.discord.answering import CLOSED_DMS, UNSENT, Answering, ButtonAnswer, Edit, InteractionAnswer
 from socbot.transports.discord.books import Books, Clicked, components, form_modal, jump_modal, question_components
 from socbot.transports.discord.host import Host
 from socbot.transports.discord.incoming import invoked
@@ -29,7 +28,6 @@ SWEEP_INTERVAL = 1.0
 
 _MOST_ASKED = 1_000
 _MOST_VANISHING = 1_000
-_NOT_SHOWN = (discord.DiscordException, aiohttp.ClientError, OSError)
 _TOO_LATE = Reply("It took too long to open the form. Please run the command again.", tone="warn", private=True)
 _DONE = Reply.ok("Done.")
 
@@ -113,7 +111,7 @@ class Responder:
                 with suppress(discord.NotFound):  # its author was faster
                     await answering.conceal()
             await self._show(outcome, answering)
-        except _NOT_SHOWN as error:
+        except UNSENT as error:
             self.undelivered += 1
             if not _is_unreachable(error):
                 await self._host.errors.capture(error, _where(outcome))
@@ -230,12 +228,12 @@ class Responder:
         passed = [message for due, message in self._vanishing if due <= now]
         self._vanishing = deque(((due, m) for due, m in self._vanishing if due > now), _MOST_VANISHING)
         for message in passed:
-            with suppress(*_NOT_SHOWN):  # deleted meanwhile, or out of reach: it was of no weight
+            with suppress(*UNSENT):  # deleted meanwhile, or out of reach: it was of no weight
                 await message.delete()
 
     async def _regret(self, edit: Edit | None, letter: Letter) -> None:
         if edit is not None:
-            with suppress(*_NOT_SHOWN):  # deleted meanwhile, or out of reach: there is nothing left to grey
+            with suppress(*UNSENT):  # deleted meanwhile, or out of reach: there is nothing left to grey
                 await edit(letter)
 
 
