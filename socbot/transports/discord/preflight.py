@@ -1,7 +1,10 @@
 """What Discord says of the bot before it logs in: who it is, what it may have, and how it should connect."""
 
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 from random import Random
+from typing import TypeVar
 
 import aiohttp
 import anyio
@@ -13,10 +16,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from socbot.config import DiscordConfig
 from socbot.dispatch.clock import Clock
 from socbot.jobs.backoff import delay
+from socbot.shards import Shards, parse_shards
 from socbot.transports.discord.faults import UNAUTHORISED, DiscordRefused, explain
 from socbot.transports.discord.logins import SessionLimit
 from socbot.transports.discord.requests import RequestGate, RequestsPaused
-from socbot.shards import Shards, parse_shards
+
+T = TypeVar("T")
 
 _log = logging.getLogger("soc_bot")
 
@@ -78,6 +83,11 @@ async def look_ahead(config: DiscordConfig, clock: Clock, random: Random, gate: 
 
     :raises DiscordRefused: if the token is wrong; that is tried once
     """
+    return await persistently(partial(_ask, config, gate), clock, random)
+
+
+async def persistently(ask: Callable[[], Awaitable[T]], clock: Clock, random: Random) -> T:
+    """What ``ask()`` returns, which is tried again and again while Discord cannot be reached."""
     attempts = AsyncRetrying(
         sleep=clock.sleep,
         wait=lambda state: _wait(state, random),
@@ -85,7 +95,7 @@ async def look_ahead(config: DiscordConfig, clock: Clock, random: Random, gate: 
         before_sleep=_say,
         reraise=True,
     )
-    return await attempts(_ask, config, gate)
+    return await attempts(ask)
 
 
 def _may_pass(error: BaseException) -> bool:

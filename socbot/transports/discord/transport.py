@@ -23,7 +23,7 @@ from socbot.transports.discord.incoming import PLATFORM
 from socbot.transports.discord.logins import Logins
 from socbot.transports.discord.moderation import MemberTimeouts
 from socbot.transports.discord.owners import tell_by
-from socbot.transports.discord.preflight import Preflight, look_ahead
+from socbot.transports.discord.preflight import Preflight, look_ahead, persistently
 from socbot.transports.discord.requests import RequestGate
 from socbot.transports.discord.responding import Responder
 from socbot.transports.discord.slash import Slash
@@ -31,6 +31,9 @@ from socbot.transports.discord.syncing import OverHTTP, Synced, keep_in_sync
 
 ANSWERS_TIMEOUT = 5.0
 """Seconds that answers under way have to arrive when the bot ends."""
+
+GOODBYE_TIMEOUT, PARTING_TIMEOUT = 3.0, 1.0
+"""Seconds to tell the owner that the bot ends, and to part from the gateway."""
 
 _log = logging.getLogger("soc_bot")
 
@@ -71,7 +74,8 @@ class DiscordTransport:
         await self._responder.settle(ANSWERS_TIMEOUT)
         if self._client is not None:
             await self._say_goodbye()
-            await self._client.close()
+            with anyio.move_on_after(PARTING_TIMEOUT):  # a gateway that is away says no goodbye
+                await self._client.close()
         self._scope.cancel()
 
     # -- serving ------------------------------------------------------------------------------------------
@@ -93,9 +97,12 @@ class DiscordTransport:
             logins = Logins(host.database, host.clock, tell)
             await logins.ready(preflight.shard_ids, preflight.shard_count, preflight.limit)
             slash = Slash(host.dispatcher.registry)
-            async with Client(host, self._responder, slash, preflight, logins, gate) as client:
+
+            async def log_in() -> Client:
+                return await _logged_in(Client(host, self._responder, slash, preflight, logins, gate), config.token)
+
+            async with await persistently(log_in, host.clock, host.random) as client:
                 self._client = client
-                await client.login(config.token)
                 self._offer(client)
                 self._follow_settings(client, tasks)
                 tasks.start_soon(self._responder.sweep)
@@ -188,10 +195,20 @@ class DiscordTransport:
         if self._starts is None:
             return
         lifecycle = self._host.lifecycle
-        await self._host.notices.notify(
-            notices.shutting_down(uptime=lifecycle.uptime, restart=lifecycle.exit_code != 0)
-        )
+        goodbye = notices.shutting_down(uptime=lifecycle.uptime, restart=lifecycle.exit_code != 0)
+        with anyio.move_on_after(GOODBYE_TIMEOUT):
+            await self._host.notices.notify(goodbye)
         try:
             await self._starts.ended()
         except StoreError as error:
             _log.warning("that the bot has ended in order is not written down: %s", error)
+
+
+async def _logged_in(client: Client, token: str) -> Client:
+    """The client, logged in at Discord's API but not at its gateway; closed if that fails."""
+    try:
+        await client.login(token)
+    except BaseException:
+        await client.close()
+        raise
+    return client
