@@ -9,8 +9,9 @@ import logging
 import math
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -109,17 +110,30 @@ class Route(Struct, frozen=True):
 
 def route_of(method: str, url: URL) -> Route | None:
     """The route of a request, or None if it does not go to Discord's API."""
-    base = URL(_Library.BASE)
-    start = base.path.rstrip("/") + "/"
-    if url.origin() != base.origin() or not url.path.startswith(start):
+    start, text = _start_of(_Library.BASE), str(url)
+    if not text.startswith(start):
         return None
-    parts = url.path.removeprefix(start).split("/")
-    by_token = parts[0] in ("webhooks", "interactions") and len(parts) > 2
-    major = parts[:2] if parts[0] in ("channels", "guilds") else parts[:3] if by_token else []
+    parts = text[len(start) :].partition("?")[0].split("/")
+    if parts[0] in ("webhooks", "interactions") and len(parts) > 2:
+        return _route(method, parts, parts[:3], by_token=True)
+    return _route_without_token(method, tuple(parts))
+
+
+@lru_cache(maxsize=8)
+def _start_of(base: str) -> str:
+    return str(URL(base)).rstrip("/") + "/"
+
+
+@lru_cache(maxsize=1024)
+def _route_without_token(method: str, parts: tuple[str, ...]) -> Route:
+    return _route(method, parts, parts[:2] if parts[0] in ("channels", "guilds") else (), by_token=False)
+
+
+def _route(method: str, parts: Sequence[str], major: Sequence[str], by_token: bool) -> Route:
     return Route(f"{method} /{'/'.join(_nameless(parts, by_token))}", "/".join(major), not by_token)
 
 
-def _nameless(parts: list[str], by_token: bool) -> list[str]:
+def _nameless(parts: Sequence[str], by_token: bool) -> list[str]:
     hidden = [
         part.isdecimal() or (by_token and index == 2) or (index > 0 and parts[index - 1] == "reactions")
         for index, part in enumerate(parts)
@@ -141,7 +155,7 @@ class RequestGate(aiohttp.TraceConfig):
         self._clock, self._tell = clock, tell
         self._invalid: deque[float] = deque()
         self._under_way = 0
-        self._ended = anyio.Event()
+        self._ended: anyio.Event | None = None
         self._closed_until, self._reason = 0.0, ""
         self._everything_until = 0.0
         self._until: dict[str, float] = {}
@@ -158,6 +172,8 @@ class RequestGate(aiohttp.TraceConfig):
     @property
     def invalid(self) -> int:
         """Invalid answers within the last ten minutes."""
+        if not self._invalid:
+            return 0
         now = self._clock.monotonic()
         while self._invalid and self._invalid[0] <= now - WINDOW:
             self._invalid.popleft()
@@ -175,7 +191,8 @@ class RequestGate(aiohttp.TraceConfig):
 
     async def _pass(self, route: Route) -> None:
         while True:
-            self._open_in_time()
+            if self._reason:
+                self._open_in_time()
             if (wait := self._wait_of(route)) > LONGEST_WAIT:
                 raise RequestsPaused(wait, self._reason or f"Discord asked for that at {route.name}")
             if wait > 0:
@@ -184,9 +201,12 @@ class RequestGate(aiohttp.TraceConfig):
                 self._under_way += 1
                 return
             else:  # each of those that are under way may turn out to be invalid
+                self._ended = self._ended or anyio.Event()
                 await self._ended.wait()
 
     def _wait_of(self, route: Route) -> float:
+        if not (self._reason or self._everything_until or self._until):
+            return 0.0
         until = max(self._until.get(self._key(route), 0.0), self._everything_until if route.is_global else 0.0)
         return max(self.closed_for, until - self._clock.monotonic())
 
@@ -213,8 +233,9 @@ class RequestGate(aiohttp.TraceConfig):
         if ctx.route is not None:
             ctx.route = None
             self._under_way -= 1
-            self._ended.set()
-            self._ended = anyio.Event()
+            if self._ended is not None:
+                self._ended.set()
+                self._ended = None
 
     async def _judge(self, route: Route, response: aiohttp.ClientResponse) -> None:
         if bucket := response.headers.get("X-RateLimit-Bucket"):
@@ -269,7 +290,7 @@ class RequestGate(aiohttp.TraceConfig):
             self._say(f"Nothing is sent to Discord for {self.closed_for / 60:.0f} min: {reason}.", "error")
 
     def _open_in_time(self) -> None:
-        if self._reason and self.closed_for <= 0:
+        if self.closed_for <= 0:
             self._reason = ""
             self._say("Requests to Discord are sent again.", "ok")
 
