@@ -39,6 +39,12 @@ async def burn(ctx: Context, whom: UserRef | None = None) -> Confirm:
     return Confirm("Burn it?", action)
 
 
+@command("fail", metered=False)
+async def fail(ctx: Context) -> None:
+    """Fails."""
+    raise KeyError("a bug")
+
+
 @pytest.fixture
 async def standin(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> AsyncIterator[Standin]:
     """One that tells the same time as the bot."""
@@ -49,7 +55,7 @@ async def standin(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> AsyncIte
 
 @pytest.fixture
 async def scene(make_scene: MakeScene, clock: FakeClock) -> AsyncIterator[Scene]:
-    async with make_scene(clock=clock, commands=(many, burn)) as scene:
+    async with make_scene(clock=clock, commands=(many, burn, fail)) as scene:
         yield scene
 
 
@@ -203,8 +209,8 @@ async def test_who_can_be_reached_nowhere_is_nobodys_error(scene: Scene) -> None
     scene.stranger.closes_dms()
     await scene.stranger.says("!uptime", in_=scene.place)
     await scene.standin.until(lambda: not_done(scene), what="the attempt")
-    await scene.says("!ping", in_=scene.owner.dm)
-    assert await scene.bot.errors.newest(1) == []
+    await scene.says("!fail", in_=scene.owner.dm)  # errors are written one after the other
+    assert [error.command for error in await scene.bot.errors.newest(10)] == ["fail"]
 
 
 async def test_without_the_permission_the_bot_mutes_by_itself_and_says_so(scene: Scene, clock: FakeClock) -> None:
