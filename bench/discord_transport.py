@@ -1,9 +1,10 @@
 """What it costs to be on Discord: a message of the gateway in, the request with its answer out.
 
 Everybody stands on the same discord.py with the same settings, gets the same text and answers the same.
-The floor is a client that compares the text by hand; ext.commands and socbot each have an empty form and one with the
-five concerns. What socbot's answer has more than the others' (it is a reply, it cannot be sent twice, it is not sent
-where the bot may not) is part of what it costs, and so is what Discord then says more.
+The floor is a client that compares the text by hand, and says the answer in the channel. ext.commands and socbot each
+have an empty form and one with the five concerns, and answer with a reply, to which Discord says more; so does
+a second client by hand. What socbot does more than the others (each request passes a gate, no answer is sent twice, or
+where the bot may not write) is part of what it costs.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import itertools
 import statistics
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 from time import monotonic, perf_counter
@@ -127,8 +128,19 @@ async def _connected(client: discord.Client) -> AsyncIterator[Wire]:
         yield wire
 
 
+async def _say(message: discord.Message, **what: Any) -> None:
+    await message.channel.send(**what)
+
+
+async def _reply(message: discord.Message, **what: Any) -> None:
+    await message.reply(**what)
+
+
+Answer: TypeAlias = Callable[..., Awaitable[None]]
+
+
 @asynccontextmanager
-async def floor(folder: Path) -> AsyncIterator[Contender]:
+async def floor(folder: Path, name: str = "floor", answer: Answer = _say) -> AsyncIterator[Contender]:
     counter, ends = Counter(), Ends()
 
     class Floor(discord.Client):
@@ -136,17 +148,21 @@ async def floor(folder: Path) -> AsyncIterator[Contender]:
             if not message.author.bot and message.author.id != int(LISTED["id"]):
                 if message.content == "!bench_ping":
                     counter.count += 1
-                    await message.channel.send("Pong")
+                    await answer(message, content="Pong")
                 elif message.content == "!bench_embed":
                     counter.count += 1
-                    await message.channel.send(embed=embed())
+                    await answer(message, embed=embed())
             ends.one()
 
     async with _connected(Floor(**SETTINGS)) as wire:
-        yield Contender("floor", wire, ends, counter.value)
+        yield Contender(name, wire, ends, counter.value)
 
 
-def _extension(counter: Counter, ends: Ends) -> "commands.Bot":
+def replying_floor(folder: Path) -> AbstractAsyncContextManager[Contender]:
+    return floor(folder, "floor, replying", _reply)
+
+
+def _extension(counter: Counter, ends: Ends, answer: Answer = _reply) -> "commands.Bot":
     class Extension(commands.Bot):
         async def on_message(self, message: discord.Message, /) -> None:
             await self.process_commands(message)
@@ -160,12 +176,12 @@ def _extension(counter: Counter, ends: Ends) -> "commands.Bot":
     @bot.command(name="bench_ping")
     async def ping(ctx: "commands.Context[commands.Bot]") -> None:
         counter.count += 1
-        await ctx.send("Pong")
+        await answer(ctx.message, content="Pong")
 
     @bot.command(name="bench_embed")
     async def embedded(ctx: "commands.Context[commands.Bot]") -> None:
         counter.count += 1
-        await ctx.send(embed=embed())
+        await answer(ctx.message, embed=embed())
 
     return bot
 
@@ -177,8 +193,15 @@ def _is_not_listed(ctx: "commands.Context[commands.Bot]") -> bool:
 @asynccontextmanager
 async def extension(folder: Path) -> AsyncIterator[Contender]:
     counter, ends = Counter(), Ends()
-    async with _connected(_extension(counter, ends)) as wire:
+    async with _connected(_extension(counter, ends, _say)) as wire:
         yield Contender("ext.commands", wire, ends, counter.value, concerned=False)
+
+
+@asynccontextmanager
+async def replying_extension(folder: Path) -> AsyncIterator[Contender]:
+    counter, ends = Counter(), Ends()
+    async with _connected(_extension(counter, ends)) as wire:
+        yield Contender("ext.commands, replying", wire, ends, counter.value, concerned=False)
 
 
 @asynccontextmanager
@@ -200,7 +223,9 @@ async def extension_full(folder: Path) -> AsyncIterator[Contender]:
         bot.before_invoke(before)
         bot.after_invoke(after)
         async with _connected(bot) as wire:
-            yield Contender("ext.commands, 5 concerns", wire, ends, counter.value, flush=store.telemetry.flush)
+            yield Contender(
+                "ext.commands, replying, 5 concerns", wire, ends, counter.value, flush=store.telemetry.flush
+            )
 
 
 def _commands(counter: Counter) -> list[Any]:
@@ -263,7 +288,7 @@ async def socbot_full(folder: Path) -> AsyncIterator[Contender]:
         yield made
 
 
-OPENERS = (floor, extension, socbot_bare, extension_full, socbot_full)
+OPENERS = (floor, replying_floor, extension, replying_extension, socbot_bare, extension_full, socbot_full)
 
 
 async def measure(contender: Contender, scenario: Scenario, count: int) -> float:
