@@ -99,9 +99,10 @@ async def about(ctx: Context, settings: Settings) -> Reply:
 @command("bot_stats", permission="owner", group="bot", aliases=("stats",))
 async def bot_stats(ctx: Context, dispatcher: Dispatcher, lifecycle: Lifecycle, vitals: Vitals) -> Reply:
     """Uptime, load and versions."""
-    now = vitals.read()
+    now, latency = vitals.read(), vitals.transport_latency(ctx.message.platform)
     fields = [
         Field("uptime", str(Duration(round(lifecycle.uptime) or 1))),
+        Field("latency", "not measured" if latency is None else f"{latency * 1000:.0f} ms"),
         Field("commands", str(len(dispatcher.registry))),
         Field("middleware", str(len(dispatcher.chain.stages))),
         Field("running now", f"{dispatcher.running} of {dispatcher.max_running}"),
