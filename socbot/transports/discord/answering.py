@@ -6,6 +6,7 @@ from typing import Protocol, TypeAlias
 import aiohttp
 import anyio
 import discord
+from discord.http import HTTPClient, handle_message_parameters
 from msgspec import structs
 
 from socbot.dispatch.clock import Clock
@@ -23,7 +24,9 @@ CLOSED_DMS = 50_007
 UNSENT = (discord.DiscordException, aiohttp.ClientError, OSError)
 """What a request ends with whose answer is no, or does not come."""
 
+_CONNECTION_BROKE = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
 _OVER = (10_015, 10_062, 50_027)  # unknown webhook, unknown interaction, invalid token: the interaction's time is over
+_NOBODY = discord.AllowedMentions.none()
 _NOTE = Letter("📬 I answered you in a direct message.")
 _MUTE = "I may not write in the channel where you asked, so here is the answer."
 _CLOSED = Letter(
@@ -34,7 +37,7 @@ _CLOSED = Letter(
 Edit: TypeAlias = Callable[[Letter], Awaitable[None]]
 """Shows something else in the place of what was sent."""
 
-Vanish: TypeAlias = Callable[[discord.Message, float], None]
+Vanish: TypeAlias = Callable[[discord.PartialMessage, float], None]
 """Has a message deleted after so many seconds."""
 
 
@@ -64,10 +67,10 @@ class Answering(Protocol):
 class ChannelAnswer:
     """Answers a text message, below it; in private by a direct message, of which the channel is told."""
 
-    def __init__(self, asked: discord.Message, vanish: Vanish) -> None:
-        self._asked, self._vanish = asked, vanish
+    def __init__(self, asked: discord.Message, http: HTTPClient, vanish: Vanish) -> None:
+        self._asked, self._http, self._vanish = asked, http, vanish
         self._sent = 0
-        self._progress: discord.Message | None = None
+        self._progress: discord.PartialMessage | None = None
 
     async def progress(self, letter: Letter) -> None:
         if self._progress is None:
@@ -94,22 +97,35 @@ class ChannelAnswer:
         if allowed is not None and allowed.manage_messages:
             await self._asked.delete()
 
-    async def _reply(self, letter: Letter, fleeting: float = 0.0) -> discord.Message:
+    async def _reply(self, letter: Letter, fleeting: float = 0.0) -> discord.PartialMessage:
         asked = self._asked
         allowed = _allowed_in(asked)
         if allowed is not None and not _may_write(allowed, asked.channel):
             return await self._aside(letter)
         shown = letter if allowed is None or allowed.embed_links else letter.without_embed()
-        message = shown.to_send()
-        message["reference"] = asked.to_reference(fail_if_not_exists=False)
-        message["nonce"] = f"{asked.id}{self._sent}"  # a request that is tried again makes no second message
+        nonce = f"{asked.id}{self._sent}"  # a request that is tried again makes no second message
         self._sent += 1
-        sent: discord.Message = await asked.channel.send(**message)
+        try:
+            sent = await self._send(shown, nonce)
+        except _CONNECTION_BROKE:
+            sent = await self._send(shown, nonce)
         if fleeting and asked.guild is not None:
             self._vanish(sent, fleeting)
         return sent
 
-    async def _aside(self, letter: Letter) -> discord.Message:
+    async def _send(self, letter: Letter, nonce: str) -> discord.PartialMessage:
+        # Not by channel.send: it makes two whole messages of what Discord says, and all that is needed is the id.
+        channel, reference = self._asked.channel, self._asked.to_reference(fail_if_not_exists=False)
+        with handle_message_parameters(
+            **letter.to_send(),
+            message_reference=reference.to_message_reference_dict(),
+            nonce=nonce,
+            previous_allowed_mentions=_NOBODY,
+        ) as parameters:
+            sent = await self._http.send_message(channel.id, params=parameters)
+        return discord.PartialMessage(channel=channel, id=int(sent["id"]))
+
+    async def _aside(self, letter: Letter) -> discord.PartialMessage:
         """To the author alone: a request that must fail would count against the bot."""
         shown = structs.replace(letter, content=f"{_MUTE}\n{letter.content}"[:2000].strip())
         return await self._asked.author.send(**shown.to_send())
@@ -250,7 +266,7 @@ def _may_write(allowed: discord.Permissions, channel: "discord.abc.MessageableCh
     return allowed.send_messages_in_threads if isinstance(channel, discord.Thread) else allowed.send_messages
 
 
-def _editing(sent: discord.Message) -> Edit:
+def _editing(sent: discord.PartialMessage) -> Edit:
     async def edit(letter: Letter) -> None:
         await sent.edit(**letter.to_edit())
 
