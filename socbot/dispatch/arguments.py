@@ -28,7 +28,6 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct
@@ -154,8 +153,18 @@ class Signature(Struct, frozen=True):
     def bind(self, text: str, message: Message) -> tuple[list[object], dict[str, object]]:
         """Read ``text``, or the options of ``message``, into positional and keyword arguments; not the injected ones.
 
-        :raises InvalidArgument: naming the first argument that is wrong
+        :raises InvalidArgument: naming the first argument that is wrong; without what was given, where a secret may
+            have been put in the wrong place
         """
+        try:
+            return self._read(text, message)
+        except InvalidArgument as error:
+            if not any(each.secret for each in self.parameters):
+                raise
+            told = InvalidArgument(error.argument, WITHHELD if error.value else "", error.expected)
+        raise told  # out here, where the one that holds the value is no context of it
+
+    def _read(self, text: str, message: Message) -> tuple[list[object], dict[str, object]]:
         if message.options is not None:
             return _from_options(self.parameters, message.options, message)
         if not self.parameters:
@@ -248,7 +257,7 @@ class _Reader:
             elif parameter.kind == "many":
                 values.extend(self._many(parameter))
             elif self._words:
-                values.append(_parsed(parameter, self._words.pop(0).value, self._message))
+                values.append(parameter.parse(self._words.pop(0).value, self._message))
             else:
                 values.append(_absent(parameter))
         self._take_flags()
@@ -275,14 +284,14 @@ class _Reader:
         first = self._words[0]
         raw = first.value if first.quoted and len(self._words) == 1 else self._text[first.start :].strip()
         self._words.clear()
-        return _parsed(parameter, raw, self._message)
+        return parameter.parse(raw, self._message)
 
     def _many(self, parameter: Parameter) -> list[object]:
         values = []
         while self._words:
             self._take_flags()
             if self._words:
-                values.append(_parsed(parameter, self._words.pop(0).value, self._message))
+                values.append(parameter.parse(self._words.pop(0).value, self._message))
         if parameter.required and not values:
             raise InvalidArgument(parameter.name, "", parameter.expected)
         return values
@@ -315,11 +324,11 @@ def _from_options(
         elif parameter.kind == "attachment":
             values.append(next(files, None) or _absent(parameter))
         elif parameter.kind == "many":
-            values.extend(_parsed(parameter, word.value, message) for word in split(given or ""))
+            values.extend(parameter.parse(word.value, message) for word in split(given or ""))
             if parameter.required and not values:
                 _absent(parameter)
         else:
-            values.append(_absent(parameter) if given is None else _parsed(parameter, given, message))
+            values.append(_absent(parameter) if given is None else parameter.parse(given, message))
     return values, flags
 
 
@@ -327,15 +336,6 @@ def _absent(parameter: Parameter) -> object:
     if parameter.required:
         raise InvalidArgument(parameter.name, "", parameter.expected)
     return parameter.default
-
-
-def _parsed(parameter: Parameter, text: str, message: Message) -> object:
-    """:raises InvalidArgument: without the value, if it is a secret"""
-    if not parameter.secret:
-        return parameter.parse(text, message)
-    with suppress(InvalidArgument):  # raised anew, where the one that holds the value is no context of it
-        return parameter.parse(text, message)
-    raise InvalidArgument(parameter.name, WITHHELD, parameter.expected)
 
 
 # -- compiling a signature ----------------------------------------------------------------------------

@@ -127,6 +127,15 @@ async def test_what_is_filled_in_passes_the_same_checks_and_a_wrong_secret_is_no
     assert "canary" not in str(typed.reply)
 
 
+@pytest.mark.parametrize(
+    "line", ["canary-secret n slack", "n canary-secret slack", "n slack https://x --canary-secret"]
+)
+async def test_a_secret_in_the_wrong_place_is_not_repeated_either(line: str, dispatcher: Dispatcher) -> None:
+    outcome = await dispatcher.dispatch(Message(f"!add {line}", User("owner"), OWNER[0], "c", "g"))
+    assert isinstance(outcome.error, InvalidArgument)
+    assert "canary" not in f"{outcome.reply} {outcome.error!r} {outcome.error.__context__!r}"
+
+
 async def test_a_question_after_named_arguments(dispatcher: Dispatcher) -> None:
     asked = await dispatcher.dispatch(by_name("!drop", {"name": "this"}, author="7"))
     assert asked.reply is not None
