@@ -16,6 +16,7 @@ from socbot.systems import notices
 from socbot.systems.starts import Starts
 from socbot.transports.base import TransportRefused
 from socbot.transports.discord.client import Client
+from socbot.transports.discord.discretion import discreet
 from socbot.transports.discord.events import command_log
 from socbot.transports.discord.faults import explain
 from socbot.transports.discord.host import Host
@@ -56,7 +57,7 @@ class DiscordTransport:
 
         :raises TransportRefused: if Discord will not have the bot, with what to do about it
         """
-        with self._scope:
+        with self._scope, discreet():
             try:
                 await self._serve()
             except Exception as error:  # whatever ended it: is it one of those that trying again cannot mend?
