@@ -1,24 +1,35 @@
 """Every command on Discord, by text and by slash: it works, and nothing of it pings, leaks, or obeys a stranger."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import pytest
 
-from socbot.config import RateLimitConfig
-from socbot.dispatch.commands import command
+from socbot.config import LogsConfig, RateLimitConfig
+from socbot.dispatch.arguments import Secret
+from socbot.dispatch.commands import Command, command
 from socbot.dispatch.context import Context
 from socbot.dispatch.outcomes import Outcome
-from socbot.dispatch.replies import plain
+from socbot.dispatch.replies import Field, Reply, plain
+from socbot.logs import logging_to
+from socbot.redaction import Redactor
 from socbot.testing import said
-from tests.standin import Permission, Person, Standin
+from tests.canary import CANARIES, leaks
+from tests.standin import Message, Permission, Person, Standin
+from tests.standin.rest import Request
+from tests.test_secrets import read_all
 from tests.test_tour import stored
 from tests.tour import TOUR, Call, Names, message
 from tests.transports.discord.conversation import MakeScene, Scene
-from tests.transports.discord.tour import Guide, Stop
+from tests.transports.discord.tour import Guide, Options, Stop
 
 Surface: TypeAlias = Literal["text", "slash"]
 
@@ -200,3 +211,244 @@ async def test_what_is_not_the_owners_own_new_message_runs_nothing(actor: str, m
         assert [outcome.command for outcome in outcomes] == ["uptime"]
         assert sum(each.by_bot for each in scene.place.messages) == 1
         assert await stored(scene.bot) == before
+
+
+# -- nobody is pinged, and nothing of anybody's text is live -----------------------------------------------
+
+HOSTILE = (
+    "@everyone @here @\u200beveryone @\u2060here",
+    "<@&111111111111111111> <@!111111111111111111> <#111111111111111111> </ping:1>",
+    "x``` MARK [a bank](https://evil.example) ```",
+    "x`MARK`\n[a bank](<https://evil.example>) @everyone",
+)
+LIVE = re.compile(r"@everyone|@here|<@[&!]|<#|</|\]\(|``` MARK|x`MARK|[\u200b\u2060]")
+
+
+@command("fail_loudly", permission="public", metered=False)
+async def fail_loudly(ctx: Context) -> str:
+    """Fails with all of it in its mouth."""
+    raise ValueError(" ".join(HOSTILE))
+
+
+def called_names(scene: Scene) -> None:
+    """Give everybody and everything a name that wants to do harm."""
+    scene.owner.name, scene.stranger.name = HOSTILE[0], HOSTILE[3]
+    scene.guild.name = HOSTILE[2]
+    scene.standin.world.emit("GUILD_UPDATE", scene.guild.payload(()), scene.guild)
+
+
+def attacks_by_text() -> Iterator[Call]:
+    """The tour with each of its words replaced in turn, and one too many."""
+    hostile = cycle(HOSTILE)
+    for call in TOUR:
+        words = call.text.split()
+        for at in range(1, len(words) + 1):
+            text = " ".join([*words[:at], f'"{next(hostile)}"', *words[at + 1 :]])
+            yield Call(text.replace("{", "{{").replace("}", "}}"), call.attachments)
+
+
+def attacks_by_slash(guide: Guide, names: Names) -> Iterator[tuple[Command, Options, list[tuple[str, bytes]]]]:
+    """The tour with every option that takes any text replaced in turn, those left out too."""
+    hostile = cycle(HOSTILE)
+    for call in TOUR:
+        command, options = guide.taken_apart(call, names)
+        for parameter in command.parameters:
+            if parameter.type is str and not parameter.choices:
+                yield command, options | {parameter.name: next(hostile)}, []
+
+
+async def attacked(guide: Guide, surface: Surface) -> None:
+    names = await names_in(guide.scene)
+    if surface == "text":
+        for call in attacks_by_text():
+            await guide.by_text(call, names)
+    else:
+        for command, options, files in attacks_by_slash(guide, names):
+            await guide.choose(command, options, files)
+
+
+LISTINGS = """
+!help !blacklist !blacklist_check_user_900 !blacklist_history_user_900 !blacklist_stats !top_errors !recent_errors
+!error_dashboard !error_stats !config !maintenance_off !pipeline !tasks !task_stats !rate_limit_exempt !analytics
+!user_stats !guild_stats !command_stats_ping !bot_stats
+""".split()  # noqa: SIM905 (a list that is read, not code)
+
+
+@pytest.mark.promise("P36")
+@pytest.mark.parametrize("surface", ["text", "slash"])
+async def test_nothing_of_anybodys_text_is_live_in_what_is_sent(surface: Surface, tour: Tour) -> None:
+    async with tour(commands=[fail, fail_loudly]) as scene:
+        called_names(scene)
+        guide = Guide(scene)
+        await scene.says("!fail_loudly", scene.stranger)
+        await attacked(guide, surface)
+        for text in HOSTILE:
+            await scene.owner.says(f"!{text}", in_=scene.place)
+            await scene.stranger.says(f"!{text}", in_=scene.place)
+        for text in LISTINGS:
+            await guide.by_text(Call(text.replace("_user_", " user ").replace("_off", " off")), Names("", "", ""))
+        check_sent(scene.standin)
+
+
+@pytest.mark.promise("P36")
+async def test_the_name_of_a_guild_is_not_live_in_a_notice(
+    make_scene: MakeScene, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "soc_bot"):
+        async with make_scene() as scene:
+            await scene.standin.until(lambda: "Bot ready" in caplog.text, what="the client's having all guilds")
+            guild = scene.standin.guild(HOSTILE[3])
+            await scene.bot.blacklist.add("guild", ("discord", guild.id), reason=HOSTILE[0], by="test")
+            guild.loses_bot()
+            guild.has_bot = True
+            news = guild.payload([guild.joined_by(scene.standin.bot)])
+            del news["unavailable"]  # as for a guild that the bot has just joined
+            scene.standin.world.emit("GUILD_CREATE", news, guild)
+            notice = await scene.standin.message(in_=scene.owner.dm)
+            assert "Guild Blacklisted" in notice.text
+            assert "MARK" in notice.text
+            assert not LIVE.search(notice.text)
+            assert notice.pings == []
+
+
+def check_sent(standin: Standin) -> None:
+    """Nobody is pinged by anything that was sent, and nothing in it is live that came from somebody."""
+    bodies = [body for request in standin.requests for body in messages_in(request)]
+    for body in bodies:
+        assert body["allowed_mentions"]["parse"] == []
+        assert [text for text in strings(body) if LIVE.search(text)] == []
+    # It was tried all the same: there are answers to see it in.
+    assert sum("＠" in text or "］(" in text for body in bodies for text in strings(body)) > 40
+    assert [message.pings for message in said_by_bot(standin) if message.pings] == []
+
+
+GRAPHEME = "👩‍👩‍👧‍👦"
+LONG: dict[str, Reply] = {
+    "text": Reply(GRAPHEME * 2_000),
+    "lines": Reply(title="Lines", items=tuple(f"{number} {GRAPHEME * 20}" for number in range(100))),
+    "fields": Reply(title="Fields", fields=tuple(Field(f"f{number}", GRAPHEME * 90) for number in range(20))),
+}
+
+
+@command("recite", permission="public", metered=False)
+async def recite(ctx: Context, what: str) -> Reply:
+    """Something long."""
+    return LONG[what]
+
+
+@pytest.mark.promise("P36")
+@pytest.mark.parametrize("what", LONG)
+async def test_long_answers_are_cut_between_characters_and_nothing_is_lost(what: str, make_scene: MakeScene) -> None:
+    async with make_scene(commands=[recite]) as scene:
+        shown = await scene.says(f"!recite {what}", scene.stranger)
+        pages = [read(shown)]
+        while "›" in shown.buttons:
+            await turn_to(len(pages) + 1, shown, scene)
+            pages.append(read(shown))
+        assert len(pages) > 2
+        whole = LONG[what].text + "".join(LONG[what].items) + "".join(field.value for field in LONG[what].fields)
+        assert "".join(pages) == whole
+        for page in pages:
+            assert page.replace(GRAPHEME, "").isascii()
+
+
+async def turn_to(number: int, shown: Message, scene: Scene) -> None:
+    await scene.stranger.clicks(shown, "›")
+    await scene.standin.until(lambda: f"Page {number} of" in shown.text, what=f"page {number}")
+
+
+def read(shown: Message) -> str:
+    """What is on a page, without line ends."""
+    (embed,) = shown.embeds
+    parts = [embed.get("description", ""), *(field["value"] for field in embed.get("fields", ()))]
+    return "".join(parts).replace("\n", "")
+
+
+def messages_in(request: Request) -> Iterator[dict[str, Any]]:
+    """The messages that a request sends or changes."""
+    if request.method not in ("POST", "PATCH") or request.body is None:
+        return
+    if request.path.endswith("/callback"):
+        if request.body["type"] in (4, 7):
+            yield request.body["data"]
+    elif "/messages" in request.path or request.path.startswith("/webhooks"):
+        yield request.body
+
+
+def strings(value: object) -> Iterator[str]:
+    """All texts in a body."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from strings(each)
+
+
+def said_by_bot(standin: Standin) -> Iterator[Message]:
+    for channel in standin.world.channels.values():
+        yield from (each for each in channel.messages if each.by_bot)
+    for used in standin.world.interactions.values():
+        yield from (each for each in (used.original, *used.followups) if each is not None)
+
+
+# -- no secret leaves ------------------------------------------------------------------------------------
+
+BY_SHAPE = tuple(name for name in CANARIES if name not in ("database password", "ops token"))
+TYPED = "words " + "cAnAry13without any shape"
+
+
+@command("leak", permission="public", metered=False)
+async def leak(ctx: Context) -> str:
+    """Fails with every secret in its mouth."""
+    raise ValueError("\n".join((*(CANARIES[name] for name in BY_SHAPE), os.environ["DISCORD_TOKEN"])))
+
+
+@command("keep", sensitive=True, private=True)
+async def keep(ctx: Context, name: str, secret: Annotated[str, Secret()]) -> str:
+    """Keep a secret."""
+    return f"{name} is kept."
+
+
+async def is_deleted(said: Message, scene: Scene) -> None:
+    await scene.standin.until(lambda: said.deleted, what="the message's being deleted")
+
+
+async def told_secrets(scene: Scene) -> None:
+    """Give the bot secrets in all ways that there are, right and wrong."""
+    typed = " ".join(CANARIES[name] for name in BY_SHAPE)
+    for text in (f'!keep mine "{TYPED}"', f'!keep mine "{typed}"', f"!keep mine {TYPED} and {typed}"):
+        said = await scene.owner.says(text, in_=scene.place)
+        await is_deleted(said, scene)
+    form = await (await scene.owner.slash("keep", name="mine")).answer()
+    assert "is kept" in (await (await scene.owner.submits(form, secret=TYPED)).answer()).text
+
+
+@pytest.mark.promise("P11")
+async def test_no_secret_leaves_over_the_whole_tour(
+    tour: Tour, standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = standin.guild("for notices").webhook()
+    hook.token = "cAnAry14" + 2 * hook.token  # as long as Discord's
+    url = "https://discord.com/api/webhooks/" + f"{hook.id}/{hook.token}"
+    monkeypatch.setenv("SOCBOT_DISCORD__NOTICE_WEBHOOK", url)
+    own = {"own token": standin.token, "typed": TYPED, "notices": url, "their token": hook.token}
+    secrets = {**CANARIES, **own}
+    redactor = Redactor((standin.token, url))
+    with logging_to(LogsConfig(file=f"{tmp_path}/logs/bot.log", level="DEBUG"), redactor):
+        async with tour(commands=[fail, leak, keep]) as scene:
+            assert repr(scene.bot.redactor) == repr(redactor)
+            await scene.says("!leak", scene.stranger)
+            for surface in ("text", "slash"):
+                assert [stop.status for stop in await taken(Guide(scene), surface) if stop.status] == []
+            await told_secrets(scene)
+            scene.owner.closes_dms()
+            await scene.bot.notify(Reply("by the last way"))
+            assert [each.text for each in hook.channel.messages] == ["by the last way"]
+            shown = map(repr, (scene.bot, scene.bot.config, scene.transport, *vars(scene.transport).values()))
+            assert leaks("\n".join(shown), secrets) == []
+    sent = [request for request in standin.requests if request.path != f"/webhooks/{hook.id}/{hook.token}"]
+    assert len(standin.requests) == len(sent) + 1
+    assert leaks(json.dumps([(request.path, request.body) for request in sent]), secrets) == []
+    assert leaks(b"\n".join(file.content for each in said_by_bot(standin) for file in each.attachments), secrets) == []
+    assert leaks(read_all(tmp_path / "data"), secrets) == []
+    assert leaks(read_all(tmp_path / "logs"), secrets) == []
