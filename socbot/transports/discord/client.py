@@ -71,7 +71,7 @@ class Client(discord.AutoShardedClient):
         incoming = self._reader.read(message, prefix)
         if incoming is None:
             return
-        await self._responder.respond(incoming, ChannelAnswer(message, self._responder.vanish))
+        await self._responder.respond(incoming, ChannelAnswer(message, self.http, self._responder.vanish))
 
     def _command(self, name: str | None) -> Command | None:
         return None if name is None else self._host.dispatcher.registry.get(name)

@@ -55,7 +55,7 @@ class Responder:
         self._books = Books(clock, random)
         self._edits: dict[str, Edit] = {}
         self._asked: dict[str, _Asked] = {}
-        self._vanishing: deque[tuple[float, discord.Message]] = deque(maxlen=_MOST_VANISHING)
+        self._vanishing: deque[tuple[float, discord.PartialMessage]] = deque(maxlen=_MOST_VANISHING)
         self._settled: anyio.Event | None = None
         self.under_way = self.undelivered = 0
 
@@ -199,7 +199,7 @@ class Responder:
 
     # -- what time does to what was shown -------------------------------------------------------------------
 
-    def vanish(self, message: discord.Message, seconds: float) -> None:
+    def vanish(self, message: discord.PartialMessage, seconds: float) -> None:
         """Have a message deleted after ``seconds``, if the bot still runs then."""
         self._vanishing.append((self._clock.monotonic() + seconds, message))
 
