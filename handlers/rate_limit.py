@@ -75,6 +75,7 @@ async def rate_limit_stats(ctx: Context, limits: RateLimiter) -> Reply:
     """Violations, what they cost, who commits most, and which commands are refused most."""
     stats = await limits.stats()
     top = [f"{_shown(ctx, (platform, id))}: {count} violations" for platform, id, count in stats.top]
+    told = [f"warnings given {escape(words, 200)}: {count}" for words, count in stats.told]
     enforced = [f"timeouts carried out as {escape(words, 200)}: {count}" for words, count in stats.enforced]
     refusals = [f"`{escape(name, 64)}`: refused {count} times" for name, count in stats.refusals]
     return Reply(
@@ -85,7 +86,7 @@ async def rate_limit_stats(ctx: Context, limits: RateLimiter) -> Reply:
             Field("Timed out", str(stats.timed_out)),
             Field("Blacklisted", str(stats.blacklisted)),
         ),
-        items=(*top, *enforced, *refusals),
+        items=(*top, *told, *enforced, *refusals),
     )
 
 

@@ -99,6 +99,7 @@ class RateLimitStats(Struct, frozen=True):
     """Since the first violation that is kept; ``refusals`` up to the last flush of the telemetry.
 
     :param enforced: how often a timeout came to what
+    :param told: how often a warning was given in which way
     """
 
     violations: int
@@ -108,6 +109,7 @@ class RateLimitStats(Struct, frozen=True):
     top: tuple[tuple[str, str, int], ...]
     refusals: tuple[tuple[str, int], ...]
     enforced: tuple[tuple[str, int], ...] = ()
+    told: tuple[tuple[str, int], ...] = ()
 
 
 class Cleared(Struct, frozen=True):
@@ -260,6 +262,13 @@ class RateLimiter:
                 duration=violation.duration,
                 source="rate_limit",
             )
+
+    async def note_told(self, identity: Identity, how: str) -> None:
+        """Write down how a person was told, if their last violation was a warning.
+
+        :raises StoreError: if it could not be written
+        """
+        await self._database.write(lambda connection: _note_told(connection, identity, how))
 
     async def reset_violations(self, identity: Identity) -> Cleared:
         """Let nothing count against the user any more, and lift a timeout, the platform's too.
@@ -450,6 +459,14 @@ def _record_violation(
     return key, Violation(step.action, number, len(config.ladder), step.duration, told, enforced)
 
 
+def _note_told(connection: Connection, identity: Identity, how: str) -> None:
+    connection.change(
+        "UPDATE rate_limit_violations SET enforced = :how WHERE action = 'warn' AND enforced = '' AND id ="
+        " (SELECT max(id) FROM rate_limit_violations WHERE platform = :platform AND subject = :subject)",
+        _key(identity) | {"how": storable(how)},
+    )
+
+
 def _clear(connection: Connection, identity: Identity, wall: float, since: float) -> tuple[int, list[Timeout]]:
     """How many violations counted, and the timeouts to be lifted."""
     counted = _count_violations(connection, identity, since)
@@ -565,10 +582,6 @@ def _read_stats(connection: Connection) -> RateLimitStats:
     refusals = connection.execute(
         "SELECT command, count FROM rate_limit_refusals ORDER BY count DESC, command LIMIT 20"
     )
-    enforced = connection.execute(
-        "SELECT enforced, count(*) FROM rate_limit_violations WHERE action = 'timeout' AND enforced <> ''"
-        " GROUP BY enforced ORDER BY count(*) DESC, enforced LIMIT 10"
-    )
     return RateLimitStats(
         sum(actions.values()),
         actions.get("warn", 0),
@@ -576,8 +589,19 @@ def _read_stats(connection: Connection) -> RateLimitStats:
         actions.get("blacklist", 0),
         tuple((platform, subject, count) for platform, subject, count in top),
         tuple((command, count) for command, count in refusals),
-        tuple((words, count) for words, count in enforced),
+        _words(connection, "timeout"),
+        _words(connection, "warn"),
     )
+
+
+def _words(connection: Connection, action: Action) -> tuple[tuple[str, int], ...]:
+    """What became of such steps, and how often."""
+    rows = connection.execute(
+        "SELECT enforced, count(*) FROM rate_limit_violations WHERE action = :action AND enforced <> ''"
+        " GROUP BY enforced ORDER BY count(*) DESC, enforced LIMIT 10",
+        {"action": action},
+    )
+    return tuple((words, count) for words, count in rows)
 
 
 def _delete_passed(connection: Connection, wall: float, oldest: float) -> None:

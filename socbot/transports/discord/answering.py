@@ -18,6 +18,8 @@ ACK_BUDGET = 1.5
 TOKEN_LIFETIME = 14.5 * 60
 """Seconds in which an interaction's token is used; Discord takes it for fifteen minutes."""
 
+DIRECTLY, IN_CHANNEL, ALONE = "by direct message", "in the channel", "by an answer that they alone saw"
+
 CLOSED_DMS = 50_007
 """Discord's code for somebody who takes no direct messages."""
 
@@ -42,7 +44,12 @@ Vanish: TypeAlias = Callable[[discord.PartialMessage, float], None]
 
 
 class Answering(Protocol):
-    """Where what is said about one command goes."""
+    """Where what is said about one command goes.
+
+    :ivar way: how the last of it went, in words
+    """
+
+    way: str
 
     async def progress(self, letter: Letter) -> None:
         """Show how far it is; each in the place of the one before."""
@@ -70,6 +77,7 @@ class ChannelAnswer:
     def __init__(self, asked: discord.Message, http: HTTPClient, vanish: Vanish) -> None:
         self._asked, self._http, self._vanish = asked, http, vanish
         self._sent = 0
+        self.way = ""
         self._progress: discord.PartialMessage | None = None
 
     async def progress(self, letter: Letter) -> None:
@@ -109,6 +117,7 @@ class ChannelAnswer:
             sent = await self._send(shown, nonce)
         except _CONNECTION_BROKE:
             sent = await self._send(shown, nonce)
+        self.way = IN_CHANNEL if asked.guild is not None else DIRECTLY
         if fleeting and asked.guild is not None:
             self._vanish(sent, fleeting)
         return sent
@@ -128,6 +137,7 @@ class ChannelAnswer:
     async def _aside(self, letter: Letter) -> discord.PartialMessage:
         """To the author alone: a request that must fail would count against the bot."""
         shown = structs.replace(letter, content=f"{_MUTE}\n{letter.content}"[:2000].strip())
+        self.way = DIRECTLY
         return await self._asked.author.send(**shown.to_send())
 
     async def _in_private(self, letter: Letter, otherwise: Letter) -> Edit:
@@ -139,6 +149,7 @@ class ChannelAnswer:
             await self._progress.edit(**_NOTE.to_edit())
         else:
             await self._reply(_NOTE)
+        self.way = DIRECTLY
         return _editing(sent)
 
 
@@ -154,6 +165,7 @@ class InteractionAnswer:
         self._began = clock.monotonic()
         self._acting = anyio.Lock()
         self._shown = self._lost = False
+        self.way = ""
 
     @property
     def acknowledged(self) -> bool:
@@ -179,7 +191,10 @@ class InteractionAnswer:
     async def finish(
         self, letter: Letter, *, private: bool = False, fleeting: float = 0.0, secret: bool = True
     ) -> Edit:
-        private = private and self._interaction.guild_id is not None  # a direct message is private as it is
+        if self._interaction.guild_id is None:  # a direct message is private as it is
+            private, self.way = False, DIRECTLY
+        else:
+            self.way = ALONE if private else IN_CHANNEL
         try:
             if not self._lost and self._clock.monotonic() - self._began < TOKEN_LIFETIME:
                 return await self._show(letter, private)
@@ -228,6 +243,7 @@ class InteractionAnswer:
         """By an ordinary message, since the interaction's time is over."""
         interaction = self._interaction
         if private or interaction.guild_id is None or not isinstance(interaction.channel, discord.abc.Messageable):
+            self.way = DIRECTLY
             return _editing(await interaction.user.send(**letter.to_send()))
         return _editing(await interaction.channel.send(**letter.to_send()))
 

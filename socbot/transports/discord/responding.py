@@ -144,6 +144,8 @@ class Responder:
             refused = outcome.status == "refused"
             letter = _letter(rendered)
             await answering.finish(letter, private=reply.private, fleeting=reply.fleeting, secret=not refused)
+            if outcome.refused_by == "rate_limit" and reply.private and not reply.fleeting:
+                await self._host.rate_limiter.note_told(outcome.identity, answering.way)
 
     # -- pages ------------------------------------------------------------------------------------------
 
