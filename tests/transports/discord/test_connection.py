@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -15,6 +15,7 @@ from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
+from socbot.systems.errors import Record
 from socbot.testing import FakeClock
 from tests.standin import Message, Standin
 from tests.transports.discord.conversation import MakeScene, Scene
@@ -123,6 +124,14 @@ async def answered_once(scene: Scene, said: Message) -> bool:
 
 def answers_to(said: Message) -> list[Message]:
     return [each for each in said.channel.messages if each.by_bot and each.reference is said]
+
+
+async def recorded(scene: Scene) -> Sequence[Record]:
+    """The errors, once there is one."""
+    with anyio.fail_after(5):
+        while not (found := await scene.bot.errors.newest(5)):
+            await anyio.sleep(0.02)
+    return found
 
 
 # -- the connection ends ----------------------------------------------------------------------------------
@@ -280,8 +289,7 @@ async def test_an_event_that_the_library_cannot_read_costs_that_event_alone(make
         scene.standin.gateway.emit("GUILD_UPDATE", {"id": "no number"}, scene.guild)
         assert await answered_once(scene, await scene.owner.says("!repeat afterwards", in_=scene.place))
         assert len(scene.standin.gateway.closes) == 0
-        recorded = await scene.bot.errors.newest(5)
-        assert {record.command for record in recorded} == {"discord:gateway"}
+        assert {record.command for record in await recorded(scene)} == {"discord:gateway"}
 
 
 # -- answers ----------------------------------------------------------------------------------------------
@@ -344,6 +352,6 @@ async def test_an_answer_that_is_refused_is_an_error_of_its_own(make_scene: Make
         await scene.standin.until(lambda: scene.transport._responder.undelivered == 1, what="the failure")
         await scene.says("!uptime")
         assert answers_to(said) == []
-        [recorded] = await scene.bot.errors.newest(5)
-        assert (recorded.command, recorded.type) == ("repeat", "Forbidden")
+        [record] = await recorded(scene)
+        assert (record.command, record.type) == ("repeat", "Forbidden")
     assert [outcome.status for outcome in outcomes] == ["ok", "ok"]
