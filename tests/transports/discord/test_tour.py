@@ -22,6 +22,7 @@ from socbot.dispatch.replies import Field, Reply, plain
 from socbot.logs import logging_to
 from socbot.redaction import Redactor
 from socbot.testing import said
+from socbot.transports.discord.slash import USER_MENU
 from tests.canary import CANARIES, leaks
 from tests.standin import Message, Permission, Person, Standin
 from tests.standin.rest import Request
@@ -195,6 +196,23 @@ async def test_nobody_but_the_owner_runs_owner_commands(actor: str, surface: Sur
             assert outcome.trace is not None
             assert not outcome.trace.handler_reached, stop.text
         assert await stored(scene.bot) == before
+
+
+@pytest.mark.promise("P01")
+@pytest.mark.parametrize("actor", PEOPLE)
+async def test_nobody_but_the_owner_uses_owner_commands_by_a_menu(actor: str, make_scene: MakeScene) -> None:
+    async with make_scene(rate_limit=UNLIMITED) as scene:
+        outcomes: list[Outcome] = []
+        scene.bot.dispatcher.observe(outcomes.append)
+        who = PEOPLE[actor](scene)
+        menus = [each for each in scene.standin.world.commands[""] if each["type"] == USER_MENU]
+        for each in menus:
+            owners_own = each["default_member_permissions"] == "0"
+            each["default_member_permissions"] = None
+            shown = await (await who.menu(each["name"], target=scene.owner, in_=scene.place)).answer()
+            assert ("Only the owner" in shown.text) == owners_own, each["name"]
+            assert (outcomes[-1].refused_by == "permission") == owners_own, each["name"]
+        assert len(outcomes) == len(menus) > 0
 
 
 @pytest.mark.promise("P01")
