@@ -4,7 +4,7 @@ TYPE_CHECKING = False  # as mypy understands it: importing typing would take lon
 if TYPE_CHECKING:
     from socbot.bot import Bot
     from socbot.config import Config
-    from socbot.dispatch.arguments import Duration, DurationRange, Rest
+    from socbot.dispatch.arguments import Completes, Duration, DurationRange, Rest, Secret
     from socbot.dispatch.chain import Layer, Placement
     from socbot.dispatch.commands import Command, Concurrency, Registry, command
     from socbot.dispatch.context import Confirm, Context, Handler, Middleware
@@ -24,6 +24,7 @@ __all__ = [
     "ChannelRef",
     "Chart",
     "Command",
+    "Completes",
     "Concurrency",
     "Config",
     "ConfigError",
@@ -50,6 +51,7 @@ __all__ = [
     "Registry",
     "Reply",
     "Rest",
+    "Secret",
     "Status",
     "Step",
     "StoreError",
@@ -66,7 +68,7 @@ __all__ = [
 _HOMES = {
     "socbot.bot": "Bot",
     "socbot.config": "Config",
-    "socbot.dispatch.arguments": "Duration DurationRange Rest",
+    "socbot.dispatch.arguments": "Completes Duration DurationRange Rest Secret",
     "socbot.dispatch.chain": "Layer Placement",
     "socbot.dispatch.commands": "Command Concurrency Registry command",
     "socbot.dispatch.context": "Confirm Context Handler Middleware",

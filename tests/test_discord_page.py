@@ -80,6 +80,12 @@ def test_what_it_quotes_is_said() -> None:
         assert all(part in flat for part in parts), quoted
 
 
+def test_the_architecture_names_every_module_of_the_transport() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8").split("\n## On Discord\n")[1]
+    modules = {path.stem for path in (ROOT / "socbot" / "transports" / "discord").glob("[a-z]*.py")}
+    assert modules <= set(re.findall(r"`(\w+)`", page))
+
+
 def test_its_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!https?:)(.+?)\)", PAGE):
         assert (ROOT / "docs" / target).exists(), target

@@ -9,11 +9,11 @@ import pytest
 import socbot
 
 PUBLIC = [
-    "Answer", "Attachment", "Bot", "ChannelRef", "Chart", "Command", "Concurrency", "Config", "ConfigError",
-    "Confirm", "Context", "Dispatcher", "Duration", "DurationRange", "Field", "File", "Finding", "GuildRef", "Handler",
-    "Identity", "InvalidArgument", "Layer", "Message", "Middleware", "Mode", "Outcome", "Placement", "Question",
-    "Refused", "Registry", "Reply", "Rest", "Status", "Step", "StoreError", "Trace", "User", "UserError", "UserRef",
-    "check_order", "command", "escape", "moment",
+    "Answer", "Attachment", "Bot", "ChannelRef", "Chart", "Command", "Completes", "Concurrency", "Config",
+    "ConfigError", "Confirm", "Context", "Dispatcher", "Duration", "DurationRange", "Field", "File", "Finding",
+    "GuildRef", "Handler", "Identity", "InvalidArgument", "Layer", "Message", "Middleware", "Mode", "Outcome",
+    "Placement", "Question", "Refused", "Registry", "Reply", "Rest", "Secret", "Status", "Step", "StoreError",
+    "Trace", "User", "UserError", "UserRef", "check_order", "command", "escape", "moment",
 ]  # fmt: skip
 
 ENGINE = "Message User Dispatcher Context Reply command"

@@ -1,4 +1,4 @@
-"""docs/embedding.md, run from top to bottom as one program."""
+"""docs/embedding.md and docs/surfaces.md, each run from top to bottom as one program."""
 
 import ast
 import inspect
@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, SURFACES = DOCS / "embedding.md", DOCS / "surfaces.md"
 
 
-def blocks() -> list[CodeType]:
+def blocks(page: Path) -> list[CodeType]:
     """The page's code, each block with the page's own line numbers."""
-    text = PAGE.read_text()
+    text = page.read_text()
     made = []
     for found in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         before = text.count("\n", 0, found.start(1))
-        code = compile("\n" * before + found[1], str(PAGE), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        code = compile("\n" * before + found[1], str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         made.append(code)
     return made
 
@@ -29,14 +30,29 @@ async def test_what_the_page_shows_works(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text("bot: {name: Embedded}\n")
-    names: dict[str, Any] = {"__name__": "embedding"}
-    for code in blocks():
-        running = eval(code, names)
-        if inspect.isawaitable(running):
-            await running
+    names = await run(PAGE)
     assert names["nobody"].status == "unknown"
     assert "Up for" in capsys.readouterr().out
 
 
-def test_the_page_is_one_page() -> None:
-    assert len(PAGE.read_text().splitlines()) <= 180
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_what_is_shown_of_surfaces_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = await run(SURFACES)
+    assert names["kept"] == {"pager": "s3cret-of-mine"}
+    assert names["done"] == ["timed out in #ops"]
+
+
+async def run(page: Path) -> dict[str, Any]:
+    """Run a page; what its names stand for at its end."""
+    names: dict[str, Any] = {"__name__": page.stem}
+    for code in blocks(page):
+        running = eval(code, names)
+        if inspect.isawaitable(running):
+            await running
+    return names
+
+
+@pytest.mark.parametrize("page", [PAGE, SURFACES])
+def test_each_page_is_one_page(page: Path) -> None:
+    assert len(page.read_text().splitlines()) <= 180
