@@ -186,7 +186,7 @@ def _fields(ctx: Context, entry: Entry) -> tuple[Field, ...]:
 
 def _line(ctx: Context, entry: Entry) -> str:
     reason = escape(entry.reason, 200) or "no reason given"
-    by = author(entry.added_by, ctx.message.platform)
+    by = author(entry.added_by, ctx.message.platform) or "somebody unknown"
     return (
         f"{entry.kind} {_shown(ctx, entry.kind, entry.identity)}: {reason} (by {by}, "
         f"since {moment(entry.added_at)}, {_until(entry.expires_at)}, source {escape(entry.source, 40)})"

@@ -192,6 +192,14 @@ async def test_the_older_bots_file_is_taken_over_and_its_nonsense_refused_with_r
         )  # nothing to ask: nothing would change
 
 
+async def test_who_listed_somebody_may_be_unknown(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        file = attached(json.dumps({"users": {"43": {"reason": "spam"}}}).encode())
+        await confirm(bot, await ask(bot, "!blacklist_import", file))
+        (line,) = (await ask(bot, "!blacklist")).items
+        assert "spam (by somebody unknown, since" in line
+
+
 @pytest.mark.promise("P30")
 @pytest.mark.parametrize(
     "content",
