@@ -18,7 +18,7 @@ from socbot.exit_codes import EXIT_FAILURE, EXIT_OK
 from socbot.redaction import redact
 from socbot.remarks import Remark, is_open_to_others, on_discord
 from socbot.storage.database import Database
-from socbot.storage.errors import StoreError
+from socbot.storage.errors import StoreBusy, StoreError, StoreLocked
 from socbot.storage.sqlite import has_wal_reset_bug
 
 _LEAST_FREE = 200 * 1024 * 1024
@@ -65,9 +65,9 @@ def _privacy(loaded: Loaded) -> Iterator[Remark]:
 
 
 def _holds_secret(path: Path, loaded: Loaded) -> bool:
-    text, discord = path.read_text("utf-8", "replace"), loaded.config.discord
-    secrets = filter(None, (discord.token, discord.notice_webhook))
-    return ("://" in text and "@" in text) or any(secret in text for secret in secrets)
+    text, config = path.read_text("utf-8", "replace"), loaded.config
+    url = config.storage.url if "@" in config.storage.url else ""
+    return any(secret in text for secret in (config.discord.token, config.discord.notice_webhook, url) if secret)
 
 
 def _is_tracked(folder: Path) -> bool:
@@ -110,6 +110,8 @@ def _store(loaded: Loaded) -> Iterator[Remark]:
         return
     try:
         yield Remark("ok", anyio.run(_try_store, loaded))
+    except (StoreBusy, StoreLocked) as error:
+        yield Remark("warning", f"the store was not looked at: {error}", "if that is the bot, all is well")
     except StoreError as error:
         yield Remark("error", str(error))
 

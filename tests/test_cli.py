@@ -128,6 +128,9 @@ def test_two_bots_on_one_store_are_told_apart(tmp_path: Path) -> None:
         ran = socbot(tmp_path, "exec", "!ping", SOCBOT_STORAGE__BUSY_TIMEOUT="0.2")
         assert ran.returncode == 75
         assert str(bot.pid) in ran.stderr
+        looked = socbot(tmp_path, "doctor", SOCBOT_STORAGE__BUSY_TIMEOUT="0.2")
+        assert looked.returncode == 0, looked.stdout  # that the bot runs is nothing to mend
+        assert "if that is the bot, all is well" in looked.stdout
 
 
 @pytest.mark.promise("P49")

@@ -103,6 +103,21 @@ def test_secrets_that_everybody_can_read_are_told(tmp_path: Path, capsys: pytest
             assert TOKEN not in printed
 
 
+def test_a_file_without_a_secret_may_be_read_by_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text((Path(__file__).parent.parent / "config.yaml").read_text("utf-8"))
+    Path("config.yaml").chmod(0o644)
+    assert main(["doctor"]) == 0
+    assert "can be read by everybody" not in capsys.readouterr().out
+    Path("config.yaml").write_text("storage: {url: 'postgresql://me:hunter2@127.0.0.1:1/x', busy_timeout: 0.1}\n")
+    main(["doctor"])
+    printed = capsys.readouterr().out
+    assert "config.yaml holds a secret and can be read by everybody" in printed
+    assert "hunter2" not in printed
+
+
 def test_check_says_where_the_bot_would_run_and_what_to_know(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
