@@ -162,7 +162,6 @@ async def test_without_a_program_to_draw_with_there_is_no_picture(monkeypatch: p
     assert await picture(WEEK) is None
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the program is a shell script")
 async def test_the_program_that_draws_gets_no_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spy = tmp_path / "python"
     spy.write_text(f"#!/bin/sh\nenv > {tmp_path}/seen\nexit 1\n")

@@ -27,12 +27,15 @@ def ready(guilds: Iterable[discord.Guild]) -> None:
 
 async def guild_joined(guild: discord.Guild, blacklist: Blacklist, notify: Way) -> None:
     """Log it; leave one that is listed, and have the owner told."""
-    named = _named(guild.name, guild.id)
-    _log.info("[GUILD_JOIN] %s, %d members", named, guild.member_count or 0)
+    _log.info("[GUILD_JOIN] %s, %d members", _named(guild.name, guild.id), guild.member_count or 0)
+    await leave_if_listed(guild, blacklist, notify)
+
+
+async def leave_if_listed(guild: discord.Guild, blacklist: Blacklist, notify: Way) -> None:
     if not blacklist.is_listed("guild", (PLATFORM, str(guild.id))):
         return
     why_not = await _left(guild)
-    _log.warning("[GUILD_BLACKLISTED] %s: %s", named, why_not or "left")
+    _log.warning("[GUILD_BLACKLISTED] %s: %s", _named(guild.name, guild.id), why_not or "left")
     await notify(_listed_notice(guild, why_not))
 
 

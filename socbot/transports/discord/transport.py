@@ -17,7 +17,7 @@ from socbot.systems.starts import Starts
 from socbot.transports.base import TransportRefused
 from socbot.transports.discord.client import Client
 from socbot.transports.discord.discretion import discreet
-from socbot.transports.discord.events import command_log
+from socbot.transports.discord.events import command_log, leave_if_listed
 from socbot.transports.discord.faults import explain
 from socbot.transports.discord.host import Host
 from socbot.transports.discord.incoming import PLATFORM
@@ -166,6 +166,8 @@ class DiscordTransport:
         """Once every guild is there."""
         await client.wait_until_ready()
         client.log_ready()
+        for guild in tuple(client.guilds):  # one may have been listed, or have added the bot, while it was away
+            await leave_if_listed(guild, self._host.blacklist, self._host.notices.notify)
         self._say(f"{client.user} is on Discord: {client.communities()}.")
         if not client.guilds:
             self._say(f"It is in no server yet. Invite it: {invite_link(str(preflight.application_id))}")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from socbot.config import DiscordConfig
+from tests.conftest import MakeBot
 from tests.standin import Guild, Standin
 from tests.transports.discord.conversation import MakeScene, Scene
 
@@ -211,3 +212,14 @@ async def test_latency_and_communities_are_told(lively: Scene, standin: Standin)
     assert "guilds and users\n2 guilds, 7 users" in stats
     latency = stats.partition("latency\n")[2].partition("\n")[0]
     assert latency.endswith(" ms")
+
+
+async def test_a_guild_that_was_listed_while_the_bot_was_away_is_left_at_its_start(
+    make_bot: MakeBot, make_scene: MakeScene, standin: Standin
+) -> None:
+    bad = standin.guild("bad")
+    async with make_bot() as bot:
+        await bot.blacklist.add("guild", ("discord", bad.id), reason="raids", by="test")
+    async with make_scene() as scene:
+        await standin.until(lambda: not bad.has_bot, what="the bot's leaving")
+        assert scene.guild.has_bot
