@@ -1,8 +1,8 @@
 """From a message to what is shown for it: dispatch, render, deliver, and keep its buttons alive."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 from typing import Literal
 
@@ -65,11 +65,14 @@ class Responder:
         """Run a message to its end, and show its answer."""
 
         async def progress(reply: Reply) -> None:
-            await answering.progress(_letter(render(reply)))
+            await answering.progress(_letter(render(reply)), private=reply.private)
 
-        with self._counted():
+        self.under_way += 1
+        try:
             outcome = await self._host.dispatcher.dispatch(message, send=progress)
             await self._deliver(outcome, answering)
+        finally:
+            self._count_down()
         return outcome
 
     async def respond_in_time(self, message: Message, answering: InteractionAnswer) -> Outcome:
@@ -94,27 +97,30 @@ class Responder:
                 await self._settled.wait()
             tasks.cancel_scope.cancel()
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        self.under_way += 1
-        try:
-            yield
-        finally:
-            self.under_way -= 1
-            if not self.under_way and self._settled is not None:
-                self._settled.set()
+    def _count_down(self) -> None:
+        self.under_way -= 1
+        if not self.under_way and self._settled is not None:
+            self._settled.set()
 
     async def _deliver(self, outcome: Outcome, answering: Answering) -> None:
         """Show the answer. What cannot be shown is an error of its own, and none of the command's."""
         try:
             if self._holds_a_secret(outcome):
-                with suppress(discord.NotFound):  # its author was faster
-                    await answering.conceal()
+                await self._conceal(outcome, answering)
             await self._show(outcome, answering)
         except UNSENT as error:
             self.undelivered += 1
             if not _is_unreachable(error):
                 await self._host.errors.capture(error, _where(outcome))
+
+    async def _conceal(self, outcome: Outcome, answering: Answering) -> None:
+        """Take the message away; that this fails keeps nobody from an answer."""
+        try:
+            await answering.conceal()
+        except discord.NotFound:  # its author was faster
+            return
+        except UNSENT as error:
+            await self._host.errors.capture(error, _where(outcome))
 
     def _holds_a_secret(self, outcome: Outcome) -> bool:
         """Whether the message is to be taken away; of somebody who is listed nothing is touched."""
