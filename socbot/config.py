@@ -284,7 +284,10 @@ def _problems_of_discord(config: DiscordConfig) -> Iterator[tuple[str, str]]:
     except ConfigError as error:
         yield "discord.shards", str(error).removeprefix("discord.shards: ")
     if config.notice_webhook and not _WEBHOOK.fullmatch(config.notice_webhook):
-        yield "discord.notice_webhook", "is no webhook of Discord's; their addresses begin with https://discord.com/api/webhooks"
+        yield (
+            "discord.notice_webhook",
+            "is no webhook of Discord's; their addresses begin with https://discord.com/api/webhooks",
+        )
     if config.api_url and not _is_plain_url(config.api_url):
         expected = "such as http://localhost:7979/api/v10, without a password"
         yield "discord.api_url", f"the address of a REST proxy was expected, {expected}"
