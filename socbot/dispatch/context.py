@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from socbot.dispatch.commands import Command
 from socbot.dispatch.errors import InvalidArgument
@@ -89,8 +89,10 @@ class Context(Struct, eq=False):
         self._arguments = arguments
 
     async def send(self, reply: Reply | str) -> None:
-        """Show progress before the reply; a host that takes none finds it in the outcome."""
+        """Show progress, in private if the command is; a host that takes none finds it in the outcome."""
         reply = Reply(reply) if isinstance(reply, str) else reply
+        if self.command.private and not reply.private:
+            reply = structs.replace(reply, private=True)
         if self._send is None:
             self.progress.append(reply)
         else:

@@ -51,8 +51,8 @@ class Answering(Protocol):
 
     way: str
 
-    async def progress(self, letter: Letter) -> None:
-        """Show how far it is; each in the place of the one before."""
+    async def progress(self, letter: Letter, *, private: bool = False) -> None:
+        """Show how far it is, each in the place of the one before; what is private, only where nobody else sees it."""
 
     async def finish(
         self, letter: Letter, *, private: bool = False, fleeting: float = 0.0, secret: bool = True
@@ -80,7 +80,9 @@ class ChannelAnswer:
         self.way = ""
         self._progress: discord.PartialMessage | None = None
 
-    async def progress(self, letter: Letter) -> None:
+    async def progress(self, letter: Letter, *, private: bool = False) -> None:
+        if private and self._asked.guild is not None:
+            return
         if self._progress is None:
             self._progress = await self._reply(letter)
         else:
@@ -185,8 +187,8 @@ class InteractionAnswer:
         except UNSENT:
             self._lost = True  # the command goes on, and its answer another way
 
-    async def progress(self, letter: Letter) -> None:
-        await self._show(letter, self._private)
+    async def progress(self, letter: Letter, *, private: bool = False) -> None:
+        await self._show(letter, self._private or (private and self._interaction.guild_id is not None))
 
     async def finish(
         self, letter: Letter, *, private: bool = False, fleeting: float = 0.0, secret: bool = True

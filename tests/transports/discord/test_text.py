@@ -56,7 +56,14 @@ async def size(ctx: Context, file: Attachment) -> Reply:
     return Reply(f"{file.name}: {len(content)} bytes", files=(File("copy.txt", content),))
 
 
-COMMANDS = (repeat, whisper, keep, facts, steps, size)
+@command("private_steps", permission="public", private=True, metered=False)
+async def private_steps(ctx: Context) -> str:
+    """Tells how far it is, to one person alone."""
+    await ctx.send("hunter2, one of two")
+    return "hunter2, done"
+
+
+COMMANDS = (private_steps, repeat, whisper, keep, facts, steps, size)
 
 
 async def test_a_command_in_a_guild_is_answered_below_it(scene: Scene) -> None:
@@ -183,6 +190,28 @@ async def test_progress_gives_way_to_the_answer(make_scene: MakeScene) -> None:
         answer = await scene.says("!steps")
         await scene.standin.until(lambda: answer.text == "done", what="the answer")
         assert [state["content"] for state in answer.history] == ["one of two", "two of two"]
+
+
+async def test_the_progress_of_what_is_private_is_not_shown_to_all(make_scene: MakeScene) -> None:
+    async with make_scene(commands=COMMANDS) as scene:
+        note = await scene.says("!private_steps", scene.stranger)
+        assert "direct message" in note.text
+        assert (await scene.standin.message(in_=scene.stranger.dm)).text == "hunter2, done"
+        assert "hunter2" not in str([(message.text, message.history) for message in scene.place.messages])
+        steps = await (await scene.stranger.slash("private_steps", in_=scene.place)).answer()
+        assert steps.ephemeral
+        progress = await scene.says("!private_steps", scene.stranger, in_=scene.stranger.dm)
+        await scene.standin.until(lambda: progress.text == "hunter2, done")
+        assert progress.history[0]["content"] == "hunter2, one of two"
+
+
+async def test_that_a_secret_cannot_be_taken_away_keeps_nobody_from_the_answer(make_scene: MakeScene) -> None:
+    async with make_scene(commands=COMMANDS) as scene:
+        scene.standin.limits.answer("DELETE", "/channels/*/messages/*", 400)
+        await scene.owner.says("!keep mine s3cr3t", in_=scene.place)
+        assert "mine is kept" in (await scene.standin.message(in_=scene.owner.dm)).text
+        (error,) = await scene.bot.errors.newest(10)
+        assert (error.command, error.type) == ("keep", "HTTPException")
 
 
 async def test_files_come_and_go(make_scene: MakeScene) -> None:
