@@ -128,10 +128,11 @@ def answers_to(said: Message) -> list[Message]:
 
 async def recorded(scene: Scene) -> Sequence[Record]:
     """The errors, once there is one."""
-    with anyio.fail_after(5):
-        while not (found := await scene.bot.errors.newest(5)):
-            await anyio.sleep(0.02)
-    return found
+    for _ in range(200):
+        if found := await scene.bot.errors.newest(5):
+            return found
+        await anyio.sleep(0.02)
+    raise AssertionError("no error was recorded")
 
 
 # -- the connection ends ----------------------------------------------------------------------------------
