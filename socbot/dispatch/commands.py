@@ -26,7 +26,8 @@ class Command(Struct, frozen=True, eq=False):  # a command is itself: compared a
     :param cooldown: seconds between two runs by one user; kept in memory by the dispatcher
     :param timeout: seconds until it is ended; None for the dispatcher's own
     :param private: its answers are not for a public channel
-    :param sensitive: its arguments may hold secrets, so the message is to be deleted and never shown
+    :param sensitive: its arguments may hold secrets, so the message is to be deleted and never shown; set by itself
+        where an argument is a ``Secret``
     :param metered: False where a rate limit is not to count it
     :param menu: its label in the menu of a user, on platforms where users have one; the user is its first ``UserRef``,
         or its ``id`` with the ``kind`` user
@@ -98,9 +99,11 @@ def command(
         if concurrency is not None and concurrency.limit < 1:
             raise ValueError(f"command {name!r}: a concurrency of {concurrency.limit} would never let it run")
         description, _, rest = (handler.__doc__ or "").strip().partition("\n")
+        signature = compile_signature(handler)
+        holds_secrets = sensitive or any(parameter.secret for parameter in signature.parameters)
         return Command(
-            name, handler, compile_signature(handler), description, rest.strip(), permission, tuple(aliases),
-            group, cooldown, timeout, concurrency, private, sensitive, metered, menu,
+            name, handler, signature, description, rest.strip(), permission, tuple(aliases),
+            group, cooldown, timeout, concurrency, private, holds_secrets, metered, menu,
         )  # fmt: skip
 
     return make

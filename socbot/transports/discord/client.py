@@ -31,8 +31,6 @@ from socbot.transports.discord.requests import RequestGate
 from socbot.transports.discord.responding import Responder
 from socbot.transports.discord.slash import Focus, Slash
 
-CANNOT_SPEAK = "I cannot write in that channel. Here is the answer:"
-
 _STALE = Letter("That command is not there any more; Discord will show the new ones in a moment.")
 
 

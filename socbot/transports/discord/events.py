@@ -28,12 +28,23 @@ def ready(guilds: Iterable[discord.Guild]) -> None:
 async def guild_joined(guild: discord.Guild, blacklist: Blacklist, notify: Way) -> None:
     """Log it; leave one that is listed, and have the owner told."""
     _log.info("[GUILD_JOIN] %s, %d members", _named(guild.name, guild.id), guild.member_count or 0)
-    await leave_if_listed(guild, blacklist, notify)
+    if blacklist.is_listed("guild", (PLATFORM, str(guild.id))):
+        await _leave(guild, notify)
 
 
-async def leave_if_listed(guild: discord.Guild, blacklist: Blacklist, notify: Way) -> None:
-    if not blacklist.is_listed("guild", (PLATFORM, str(guild.id))):
-        return
+async def leave_listed(guilds: Iterable[discord.Guild], blacklist: Blacklist, notify: Way) -> None:
+    """Leave those that were listed for good, or added the bot, while it was away.
+
+    One that is listed for a time keeps it: coming back needs an invitation.
+    """
+    for guild in tuple(guilds):
+        identity = (PLATFORM, str(guild.id))
+        entry = await blacklist.find("guild", identity) if blacklist.is_listed("guild", identity) else None
+        if entry is not None and entry.expires_at is None:
+            await _leave(guild, notify)
+
+
+async def _leave(guild: discord.Guild, notify: Way) -> None:
     why_not = await _left(guild)
     _log.warning("[GUILD_BLACKLISTED] %s: %s", _named(guild.name, guild.id), why_not or "left")
     await notify(_listed_notice(guild, why_not))
@@ -72,8 +83,10 @@ def command_log(guild_name: Callable[[str], str]) -> Callable[[Outcome], None]:
     """
 
     def observe(outcome: Outcome) -> None:
-        message = outcome.message
+        message, reply = outcome.message, outcome.reply
         if outcome.status not in _RAN or message.platform != PLATFORM or not _log.isEnabledFor(logging.INFO):
+            return
+        if reply is not None and (reply.question is not None or reply.form is not None):  # it has not run yet
             return
         place = "None" if message.guild is None else _named(guild_name(message.guild), message.guild)
         _log.info("[COMMAND] %s -> %s in %s", _named(message.author.name, message.author.id), outcome.command, place)

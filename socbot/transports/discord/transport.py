@@ -17,7 +17,7 @@ from socbot.systems.starts import Starts
 from socbot.transports.base import TransportRefused
 from socbot.transports.discord.client import Client
 from socbot.transports.discord.discretion import discreet
-from socbot.transports.discord.events import command_log, leave_if_listed
+from socbot.transports.discord.events import command_log, leave_listed
 from socbot.transports.discord.faults import explain
 from socbot.transports.discord.host import Host
 from socbot.transports.discord.incoming import PLATFORM
@@ -83,6 +83,7 @@ class DiscordTransport:
 
     async def _serve(self) -> None:
         host, config = self._host, self._host.config.discord
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody here wants to speak
         if config.api_url:
             discord.http.Route.BASE = config.api_url.rstrip("/")
         async with anyio.create_task_group() as tasks:
@@ -166,8 +167,7 @@ class DiscordTransport:
         """Once every guild is there."""
         await client.wait_until_ready()
         client.log_ready()
-        for guild in tuple(client.guilds):  # one may have been listed, or have added the bot, while it was away
-            await leave_if_listed(guild, self._host.blacklist, self._host.notices.notify)
+        await leave_listed(client.guilds, self._host.blacklist, self._host.notices.notify)
         self._say(f"{client.user} is on Discord: {client.communities()}.")
         if not client.guilds:
             self._say(f"It is in no server yet. Invite it: {invite_link(str(preflight.application_id))}")

@@ -217,9 +217,11 @@ async def test_latency_and_communities_are_told(lively: Scene, standin: Standin)
 async def test_a_guild_that_was_listed_while_the_bot_was_away_is_left_at_its_start(
     make_bot: MakeBot, make_scene: MakeScene, standin: Standin
 ) -> None:
-    bad = standin.guild("bad")
+    for_a_time, for_good = standin.guild("for a time"), standin.guild("for good")
     async with make_bot() as bot:
-        await bot.blacklist.add("guild", ("discord", bad.id), reason="raids", by="test")
+        await bot.blacklist.add("guild", ("discord", for_a_time.id), reason="raids", by="test", duration=7200.0)
+        await bot.blacklist.add("guild", ("discord", for_good.id), reason="raids", by="test")
     async with make_scene() as scene:
-        await standin.until(lambda: not bad.has_bot, what="the bot's leaving")
+        await standin.until(lambda: not for_good.has_bot, what="the bot's leaving")
+        assert for_a_time.has_bot
         assert scene.guild.has_bot
