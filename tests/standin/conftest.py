@@ -9,6 +9,8 @@ import discord
 import pytest
 
 from tests.standin import Standin
+from tests.standin.fixtures import anyio_backend as anyio_backend
+from tests.standin.fixtures import standin as standin
 
 Connect: TypeAlias = Callable[..., AbstractAsyncContextManager["Client"]]
 
@@ -47,19 +49,6 @@ class Client(discord.AutoShardedClient):
     @property
     def texts(self) -> list[str]:
         return [message.content for message in self.heard if not message.author.bot]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """discord.py and aiohttp run on asyncio alone."""
-    return "asyncio"
-
-
-@pytest.fixture
-async def standin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Standin]:
-    async with Standin() as standin:
-        standin.point_discord_py(monkeypatch)
-        yield standin
 
 
 @pytest.fixture

@@ -7,20 +7,9 @@ import pytest
 
 from tests.conftest import MakeBot
 from tests.standin import Standin
+from tests.standin.fixtures import anyio_backend as anyio_backend
+from tests.standin.fixtures import standin as standin
 from tests.transports.discord.conversation import MakeScene, Scene, on_stage
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """discord.py and aiohttp run on asyncio alone."""
-    return "asyncio"
-
-
-@pytest.fixture
-async def standin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Standin]:
-    async with Standin() as standin:
-        standin.point_discord_py(monkeypatch)
-        yield standin
 
 
 @pytest.fixture

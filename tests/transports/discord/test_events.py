@@ -20,13 +20,6 @@ from tests.transports.discord.connected import Client, connected
 
 
 @pytest.fixture
-async def standin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Standin]:
-    async with Standin() as standin:
-        standin.point_discord_py(monkeypatch)
-        yield standin
-
-
-@pytest.fixture
 async def client(standin: Standin) -> AsyncIterator[Client]:
     async with connected(standin, members=True) as client:
         yield client

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import aiohttp
@@ -18,13 +18,6 @@ RECOVERABLE = [1000, 1001, 4000, 4001, 4002, 4003, 4005, 4007, 4008, 4009]
 class Client(discord.AutoShardedClient):
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """The library waits five seconds between two logins."""
-
-
-@pytest.fixture
-async def standin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Standin]:
-    async with Standin() as standin:
-        standin.point_discord_py(monkeypatch)
-        yield standin
 
 
 def client() -> Client:

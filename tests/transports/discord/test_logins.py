@@ -284,13 +284,6 @@ async def connected(standin: Standin, client: Client) -> AsyncIterator[Client]:
         await running
 
 
-@pytest.fixture
-async def standin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Standin]:
-    async with Standin() as standin:
-        standin.point_discord_py(monkeypatch)
-        yield standin
-
-
 @pytest.mark.promise("P14")
 async def test_each_login_is_on_disk_before_it_is_sent(standin: Standin, database: Database, clock: HastyClock) -> None:
     async with connected(standin, Client(standin, database, clock, shards=3)) as client:

@@ -17,13 +17,6 @@ MEMBERS = "/guilds/*/members/*"
 
 
 @pytest.fixture
-async def standin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Standin]:
-    async with Standin() as standin:
-        standin.point_discord_py(monkeypatch)
-        yield standin
-
-
-@pytest.fixture
 def mallory(standin: Standin) -> Person:
     return standin.user("mallory")
 

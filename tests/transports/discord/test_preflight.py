@@ -5,11 +5,11 @@ import pytest
 
 from socbot.config import DiscordConfig
 from socbot.dispatch.replies import Reply
+from socbot.shards import Shards
 from socbot.testing import FakeClock
 from socbot.transports.discord.faults import DiscordRefused
 from socbot.transports.discord.preflight import NO_MEMBERS, NO_MESSAGE_CONTENT, Preflight, look_ahead
 from socbot.transports.discord.requests import RequestGate
-from socbot.shards import Shards
 from tests.standin import Standin
 from tests.transports.discord.clocks import HastyClock
 

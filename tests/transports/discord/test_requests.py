@@ -31,13 +31,6 @@ NOW = 1_700_000_000.0
 
 
 @pytest.fixture
-async def standin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Standin]:
-    async with Standin() as standin:
-        standin.point_discord_py(monkeypatch)
-        yield standin
-
-
-@pytest.fixture
 def clock() -> HastyClock:
     return HastyClock(NOW)
 
