@@ -57,7 +57,7 @@ class ShardConnection:
         self._failures = 0
 
     async def keep(self) -> None:
-        """Connect again whenever the connection ends, at once if it was of any use, until cancelled.
+        """Connect again whenever the connection ends, until cancelled; not at once if two in a row were of no use.
 
         :raises discord.ConnectionClosed: if Discord ends it with a code that no new attempt can mend
         """
@@ -65,7 +65,7 @@ class ShardConnection:
             before = self._place
             await self._follow()
             self._failures = 0 if self._place != before else self._failures + 1
-            if self._failures:
+            if self._failures > 1:
                 await self._clock.sleep(self._pause())
 
     @property
@@ -73,8 +73,8 @@ class ShardConnection:
         return (None, None) if self._ws is None else (self._ws.session_id, self._ws.sequence)
 
     def _pause(self) -> float:
-        seconds = delay(self._failures, self._random)
-        log = _log.warning if self._failures == 1 else _log.info
+        seconds = delay(self._failures - 1, self._random)
+        log = _log.warning if self._failures == 2 else _log.info
         log("shard %d finds no way to Discord's gateway; it tries again in %.0f s", self._shard_id, seconds)
         return seconds
 
