@@ -51,7 +51,7 @@ def _stalls(rounds: int) -> str:
 def _discord(rounds: int) -> str:
     from bench.discord_transport import compare, report
 
-    return report(anyio.run(compare, rounds, 1_024))
+    return report(anyio.run(compare, 2 * rounds, 512))
 
 
 _MEASURED = {"speed": _speed, "growth": _growth, "start": _start, "stalls": _stalls, "discord": _discord}
