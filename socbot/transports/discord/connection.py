@@ -4,8 +4,10 @@ discord.py's own loop logs in anew, which loses what happened meanwhile, as soon
 first try; it has one shard wait for another, and an event that it cannot read ends the program.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from random import Random
 
 import aiohttp
@@ -27,6 +29,26 @@ _CLOSING_TIMEOUT = 1.0
 _ENDED = (OSError, aiohttp.ClientError, discord.ConnectionClosed, ReconnectWebSocket)
 
 _log = logging.getLogger("soc_bot")
+
+
+_making: ContextVar["list[Socket]"] = ContextVar("making")
+
+
+class Socket(DiscordWebSocket):
+    """A connection that is known from its first moment, so that one which is never finished can be closed.
+
+    The library forgets it, and its thread goes on sending heartbeats.
+    """
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(socket, loop=loop)
+        _making.get().append(self)
+
+
+async def _given_up(half_made: list[Socket]) -> None:
+    with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSING_TIMEOUT):
+        for ws in half_made:
+            await ws.close()
 
 
 class ShardConnection:
@@ -99,20 +121,28 @@ class ShardConnection:
                 await self._ws.close()
 
     async def _connected(self) -> DiscordWebSocket:
-        last = self._ws
-        if last is not None and last.session_id and self._may_resume and self._failures < MOST_RESUMES:
-            with anyio.fail_after(CONNECT_TIMEOUT):
-                ws = await self._resumed(last)
-        else:
-            await self._login_turn(self._shard_id)
-            async with self._logging_in:
-                ws = await DiscordWebSocket.from_client(self._client, shard_id=self._shard_id)
+        half_made: list[Socket] = []
+        _making.set(half_made)
+        try:
+            ws = await self._made()
+        except BaseException:
+            await _given_up(half_made)
+            raise
         self._ws, self._may_resume = ws, True
         self._adopt(self._shard_id, ws)
         return ws
 
+    async def _made(self) -> DiscordWebSocket:
+        last = self._ws
+        if last is not None and last.session_id and self._may_resume and self._failures < MOST_RESUMES:
+            with anyio.fail_after(CONNECT_TIMEOUT):
+                return await self._resumed(last)
+        await self._login_turn(self._shard_id)
+        async with self._logging_in:
+            return await Socket.from_client(self._client, shard_id=self._shard_id)
+
     async def _resumed(self, last: DiscordWebSocket) -> DiscordWebSocket:
-        return await DiscordWebSocket.from_client(
+        return await Socket.from_client(
             self._client,
             gateway=last.gateway,
             shard_id=self._shard_id,

@@ -75,8 +75,7 @@ class DiscordTransport:
         await self._responder.settle(ANSWERS_TIMEOUT)
         if self._client is not None:
             await self._say_goodbye()
-            with anyio.move_on_after(PARTING_TIMEOUT):  # a gateway that is away says no goodbye
-                await self._client.close()
+            await _part(self._client)
         self._scope.cancel()
 
     # -- serving ------------------------------------------------------------------------------------------
@@ -103,8 +102,8 @@ class DiscordTransport:
             async def log_in() -> Client:
                 return await _logged_in(Client(host, self._responder, slash, preflight, logins, gate), config.token)
 
-            async with await persistently(log_in, host.clock, host.random) as client:
-                self._client = client
+            client = self._client = await persistently(log_in, host.clock, host.random)
+            try:
                 self._offer(client)
                 self._follow_settings(client, tasks)
                 tasks.start_soon(self._responder.sweep)
@@ -112,6 +111,8 @@ class DiscordTransport:
                     tasks.start_soon(self._keep_in_sync, client, slash)
                 tasks.start_soon(self._greet, client, preflight)
                 await client.connect()
+            finally:
+                await _part(client)
             tasks.cancel_scope.cancel()
 
     def _introduce(self, preflight: Preflight) -> None:
@@ -212,6 +213,14 @@ async def _logged_in(client: Client, token: str) -> Client:
     try:
         await client.login(token)
     except BaseException:
-        await client.close()
+        await _part(client)
         raise
     return client
+
+
+async def _part(client: Client) -> None:
+    """Leave nothing of it open, whoever is in a hurry: a gateway that is away says no goodbye."""
+    with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(PARTING_TIMEOUT):
+            await client.close()
+        await client.http.close()
