@@ -6,8 +6,6 @@ Every number has its unit in its key's comment in config.yaml; a length of time 
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 from urllib.parse import urlsplit
@@ -328,14 +326,13 @@ def _place(name: str, key: str, lines: Mapping[str, int], origins: Origins) -> s
     return f"{name} line {lines[key]}" if key else name
 
 
-@dataclass(slots=True)
-class _Source:
+class _Source(Struct):
     """What is being read: a file and the environment, and what was found out on the way."""
 
     path: Path
     environ: Mapping[str, str]
-    lines: dict[str, int] = dataclass_field(default_factory=dict)
-    files: dict[str, Path] = dataclass_field(default_factory=dict)
+    lines: dict[str, int] = {}
+    files: dict[str, Path] = {}
 
     def place(self, key: str) -> str:
         return f"{self.path.name} line {self.lines.get(key, 1)}: {key}"

@@ -5,7 +5,6 @@ something else gets another name, and one that nobody knows any more is answered
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, TypeAlias
 
@@ -66,8 +65,7 @@ def parse_custom_id(text: str) -> Clicked | None:
     return Clicked(kind, token, action)
 
 
-@dataclass(slots=True)
-class Book:
+class Book(Struct, eq=False):
     """An answer with several pages, and where its reader is.
 
     :param expires: monotonic

@@ -1,7 +1,6 @@
 """A reply as Discord shows it best: plain text, or embeds in pages, within every limit. Nothing of it is lost."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any, TypeAlias
 
@@ -50,12 +49,11 @@ class Rendered(Struct, frozen=True):
     files: tuple[File, ...] = ()
 
 
-@dataclass(slots=True)
-class _Body:
+class _Body(Struct, eq=False):
     """What differs from page to page; ``size`` is that of its fields."""
 
     description: str = ""
-    fields: list[Field] = field(default_factory=list)
+    fields: list[Field] = []
     size: int = 0
 
     def takes_line(self, line: str) -> bool:
