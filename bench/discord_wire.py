@@ -79,7 +79,8 @@ class Wire:
 
     async def connect(self) -> None:
         client = self._client
-        client.http.connector = _Connector(self)
+        connector = client.http.connector = client.http.connector or aiohttp.TCPConnector(limit=0)
+        connector._create_connection = self._open  # type: ignore[method-assign,assignment]
         await client.login("a.b.c")
         client._connection.parsers["GUILD_CREATE"](_guild())
         # As DiscordWebSocket.from_client does it.
@@ -92,6 +93,11 @@ class Wire:
 
     async def receive(self, text: str) -> None:
         await self._gateway.received_message(text)
+
+    async def _open(self, *_: Any) -> ResponseHandler:
+        protocol: ResponseHandler = self._client.http.connector._factory()
+        protocol.connection_made(_Transport(protocol, self))
+        return protocol
 
     def answer(self, head: bytes, body: bytes) -> bytes:
         """What Discord answers to a request.
@@ -131,24 +137,6 @@ _REPLIED = _response(
         referenced_message=_message("!bench", user("60")),
     )
 )
-
-
-class _Connector(aiohttp.BaseConnector):
-    """Connections that are kept alive, to nowhere."""
-
-    def __init__(self, wire: Wire) -> None:
-        super().__init__(limit=0)
-        self._wire = wire
-
-    async def _create_connection(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Any],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- aiohttp's name for it
-    ) -> ResponseHandler:
-        protocol: ResponseHandler = self._factory()
-        protocol.connection_made(_Transport(protocol, self._wire))
-        return protocol
 
 
 class _Transport(asyncio.Transport):

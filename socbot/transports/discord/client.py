@@ -54,7 +54,7 @@ class Client(discord.AutoShardedClient):
             chunk_guilds_at_startup=False,
             status=discord.Status(config.status),
             activity=activity_of(config.activity),
-            http_trace=gate,
+            connector=gate.connector(),
             max_ratelimit_timeout=60.0,
         )
         self._host, self._responder, self._slash, self._logins = host, responder, slash, logins

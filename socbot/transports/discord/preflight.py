@@ -126,7 +126,10 @@ async def session_limit(client: discord.Client) -> SessionLimit | None:
 
 async def _ask(config: DiscordConfig, gate: RequestGate) -> Preflight:
     async with discord.Client(
-        intents=discord.Intents(guilds=True), http_trace=gate, max_ratelimit_timeout=60.0, enable_debug_events=False
+        intents=discord.Intents(guilds=True),
+        connector=gate.connector(),
+        max_ratelimit_timeout=60.0,
+        enable_debug_events=False,
     ) as probe:
         try:
             await probe.login(config.token)

@@ -1,7 +1,8 @@
 """What keeps this host from being banned by Discord: one gate for every request of the process.
 
 Discord bans an address for 10,000 invalid answers (401, 403, 429) in ten minutes. The gate closes at 500, and obeys
-every time that an answer says to wait. It is an ``aiohttp.TraceConfig``, so every session that is made with it passes.
+every time that an answer says to wait. It stands in the connector (``gate.connector()``), so everything passes that
+a client asks for. An ``aiohttp.TraceConfig`` could stand there too, but then the gate costs more than twice as much.
 """
 
 import json
@@ -9,14 +10,15 @@ import logging
 import math
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
-from types import SimpleNamespace
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import aiohttp
 import anyio
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from discord.http import Route as _Library
 from msgspec import Struct
 from yarl import URL
@@ -144,14 +146,13 @@ def _nameless(parts: Sequence[str], by_token: bool) -> list[str]:
 # -- the gate ---------------------------------------------------------------------------------------------
 
 
-class RequestGate(aiohttp.TraceConfig):
-    """Lets requests to Discord's API through, waits, or raises ``RequestsPaused``.
+class RequestGate:
+    """Lets requests to Discord's API through, waits, or raises ``RequestsPaused``. All clients of a process share one.
 
     :param tell: is told when the gate closes and opens, and of a very long wait; not through Discord's API
     """
 
     def __init__(self, clock: Clock, tell: Tell) -> None:
-        super().__init__()
         self._clock, self._tell = clock, tell
         self._invalid: deque[float] = deque()
         self._under_way = 0
@@ -160,9 +161,10 @@ class RequestGate(aiohttp.TraceConfig):
         self._everything_until = 0.0
         self._until: dict[str, float] = {}
         self._buckets: dict[str, str] = {}
-        self.on_request_start.append(self._start)
-        self.on_request_end.append(self._end)
-        self.on_request_exception.append(self._failed)
+
+    def connector(self) -> "GatedConnector":
+        """A connector that leads through this gate, for one client, which closes it."""
+        return GatedConnector(self)
 
     @property
     def closed_for(self) -> float:
@@ -181,15 +183,11 @@ class RequestGate(aiohttp.TraceConfig):
 
     # -- before a request -----------------------------------------------------------------------------
 
-    async def _start(
-        self, _: aiohttp.ClientSession, ctx: SimpleNamespace, params: aiohttp.TraceRequestStartParams
-    ) -> None:
-        ctx.route = None
-        if route := route_of(params.method, params.url):
-            await self._pass(route)
-            ctx.route = route
+    async def enter(self, route: Route) -> "Passage":
+        """Wait until a request may start.
 
-    async def _pass(self, route: Route) -> None:
+        :raises RequestsPaused: where that is too long to wait for
+        """
         while True:
             if self._reason:
                 self._open_in_time()
@@ -199,7 +197,7 @@ class RequestGate(aiohttp.TraceConfig):
                 await self._clock.sleep(wait)
             elif self._under_way + self.invalid < MOST_INVALID:
                 self._under_way += 1
-                return
+                return Passage(self, route)
             else:  # each of those that are under way may turn out to be invalid
                 self._ended = self._ended or anyio.Event()
                 await self._ended.wait()
@@ -215,29 +213,18 @@ class RequestGate(aiohttp.TraceConfig):
 
     # -- after it ---------------------------------------------------------------------------------------
 
-    async def _end(self, _: aiohttp.ClientSession, ctx: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
-        route: Route | None = ctx.route
-        if route is None:
-            return
-        try:
-            await self._judge(route, params.response)
-        finally:
-            self._release(ctx)
+    def leave(self) -> None:
+        """A request that had entered is over, with or without an answer."""
+        self._under_way -= 1
+        if self._ended is not None:
+            self._ended.set()
+            self._ended = None
 
-    async def _failed(
-        self, _: aiohttp.ClientSession, ctx: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams
-    ) -> None:
-        self._release(ctx)
+    async def judge(self, route: Route, response: aiohttp.ClientResponse) -> None:
+        """Learn from an answer.
 
-    def _release(self, ctx: SimpleNamespace) -> None:
-        if ctx.route is not None:
-            ctx.route = None
-            self._under_way -= 1
-            if self._ended is not None:
-                self._ended.set()
-                self._ended = None
-
-    async def _judge(self, route: Route, response: aiohttp.ClientResponse) -> None:
+        :raises RequestsPaused: if discord.py would not cope with what it says
+        """
         if bucket := response.headers.get("X-RateLimit-Bucket"):
             self._buckets[route.name] = bucket
         if response.status in (401, 403):
@@ -309,3 +296,74 @@ async def _body_of(response: aiohttp.ClientResponse) -> Body | None:
 def _is_global(response: aiohttp.ClientResponse, body: Body) -> bool:
     scope = response.headers.get("X-RateLimit-Scope")
     return scope == "global" or "X-RateLimit-Global" in response.headers or body.get("global") is True
+
+
+# -- where it stands --------------------------------------------------------------------------------------
+
+
+class Passage:
+    """One try of a request that the gate has let through. Until it is over, its answer may turn out to be invalid."""
+
+    __slots__ = ("_gate", "_is_awaited", "_is_over", "_route")
+
+    def __init__(self, gate: RequestGate, route: Route) -> None:
+        self._gate, self._route = gate, route
+        self._is_awaited = self._is_over = False
+
+    async def judged(self, answer: Awaitable[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
+        """The answer, as soon as the gate has learned from it.
+
+        :raises RequestsPaused: if discord.py would not cope with what it says
+        """
+        self._is_awaited = True
+        try:
+            response = await answer
+            await self._gate.judge(self._route, response)
+        finally:
+            self._end()
+        return response
+
+    def disconnected(self) -> None:
+        """Its connection has ended. An answer may be there already, and is judged first."""
+        if not self._is_awaited:
+            self._end()
+
+    def _end(self) -> None:
+        if not self._is_over:  # a connection that broke while the request was written has ended it already
+            self._is_over = True
+            self._gate.leave()
+
+
+class GatedConnector(aiohttp.TCPConnector):
+    """What discord.py makes for itself, behind the gate. Each try passes: a redirect, and aiohttp's own second try."""
+
+    def __init__(self, gate: RequestGate) -> None:
+        super().__init__(limit=0)
+        self._gate = gate
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- aiohttp's name for it
+    ) -> Connection:
+        if (route := route_of(req.method, req.url)) is None:
+            return await super().connect(req, traces, timeout)
+        passage = await self._gate.enter(route)
+        req.response_class = partial(_Answer, passage)  # type: ignore[assignment] # it is only ever called
+        try:
+            connection = await super().connect(req, traces, timeout)
+        except BaseException:
+            passage.disconnected()
+            raise
+        connection.add_callback(passage.disconnected)
+        return connection
+
+
+class _Answer(aiohttp.ClientResponse):
+    def __init__(self, passage: Passage, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._passage = passage
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        return await self._passage.judged(super().start(connection))

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -21,6 +21,7 @@ from socbot.transports.discord.requests import (
     WINDOW,
     RequestGate,
     RequestsPaused,
+    Route,
     retry_after,
     route_of,
 )
@@ -50,10 +51,12 @@ class Session:
 
     def __init__(self, gate: RequestGate, token: str) -> None:
         headers = {"Authorization": f"Bot {token}", "Content-Type": "application/json"}
-        self._session = aiohttp.ClientSession(trace_configs=[gate], headers=headers)
+        self._session = aiohttp.ClientSession(connector=gate.connector(), headers=headers)
 
-    async def __call__(self, path: str = "/users/@me", method: str = "GET") -> int:
-        async with self._session.request(method, discord.http.Route.BASE + path) as response:
+    async def __call__(
+        self, path: str = "/users/@me", method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> int:
+        async with self._session.request(method, discord.http.Route.BASE + path, headers=headers) as response:
             return response.status
 
     async def refused(self, path: str = "/users/@me", method: str = "GET") -> RequestsPaused | None:
@@ -210,6 +213,91 @@ async def test_a_broken_connection_counts_for_nothing(standin: Standin, send: Se
     for _ in range(MOST_INVALID):
         await send()
     assert standin.limits.invalid == MOST_INVALID
+
+
+@pytest.mark.promise("P16")
+async def test_a_request_that_could_not_be_sent_is_over(standin: Standin, send: Session) -> None:
+    for _ in range(MOST_INVALID):
+        with pytest.raises(ValueError, match="header"):
+            await send(headers={"X-Broken": "a\nb"})
+    assert await asyncio.wait_for(send(), 5) == 200
+
+
+@pytest.mark.promise("P16")
+async def test_a_request_that_reached_nobody_is_over(
+    standin: Standin, send: Session, monkeypatch: pytest.MonkeyPatch, free_tcp_port: int
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("discord.http.Route.BASE", f"http://127.0.0.1:{free_tcp_port}")
+        for _ in range(MOST_INVALID):
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await send()
+    assert await asyncio.wait_for(send(), 5) == 200
+
+
+@pytest.mark.promise("P16")
+async def test_a_request_that_is_cancelled_is_over(
+    standin: Standin, send: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived: asyncio.Queue[web.Request] = asyncio.Queue()
+
+    async def keep_waiting(request: web.Request) -> web.Response:
+        await arrived.put(request)
+        await asyncio.Event().wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/users/@me", keep_waiting)
+    async with TestServer(app) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr("discord.http.Route.BASE", str(server.make_url("/")).rstrip("/"))
+            for _ in range(MOST_INVALID):
+                waiting = asyncio.create_task(send())
+                await arrived.get()
+                waiting.cancel()
+                await asyncio.wait([waiting])
+    assert await asyncio.wait_for(send(), 5) == 200
+
+
+async def _is_full(gate: RequestGate) -> bool:
+    one_more = asyncio.create_task(gate.enter(Route("GET /users/@me")))
+    await asyncio.sleep(0)
+    return one_more.cancel()
+
+
+@pytest.mark.promise("P16")
+@pytest.mark.parametrize("is_early", [True, False])
+async def test_a_try_is_over_once_and_not_before_its_answer_is_judged(gate: RequestGate, is_early: bool) -> None:
+    first, *_ = [await gate.enter(Route("GET /users/@me")) for _ in range(MOST_INVALID)]
+
+    async def break_off() -> aiohttp.ClientResponse:
+        if not is_early:
+            first.disconnected()
+            assert await _is_full(gate)
+        raise aiohttp.ServerDisconnectedError
+
+    if is_early:
+        first.disconnected()
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await first.judged(break_off())
+    await gate.enter(Route("GET /users/@me"))
+    assert await _is_full(gate)
+
+
+@pytest.mark.promise("P16")
+async def test_what_the_library_below_tries_twice_passes_twice(
+    standin: Standin, send: Session, clock: HastyClock, gate: RequestGate
+) -> None:
+    await send()
+    standin.limits.always("*", "/**", 403)
+    for _ in range(MOST_INVALID - 1):
+        await send()
+    standin.limits.clear()
+    standin.limits.hang_up("*", "/**", times=1)
+    standin.limits.answer("*", "/**", 403)
+    assert await send() == 403
+    assert gate.invalid == MOST_INVALID
+    assert await send.refused() is not None
 
 
 async def test_what_is_not_discords_api_passes(standin: Standin, send: Session) -> None:
@@ -400,7 +488,7 @@ async def test_no_token_is_in_the_name_of_a_route(standin: Standin) -> None:
 async def test_the_library_waits_as_long_as_the_later_of_both_says(
     standin: Standin, gate: RequestGate, clock: HastyClock
 ) -> None:
-    async with discord.Client(intents=discord.Intents.none(), http_trace=gate) as client:
+    async with discord.Client(intents=discord.Intents.none(), connector=gate.connector()) as client:
         await client.login(standin.token)
         standin.limits.answer("GET", "/users/1", 429, body={"retry_after": 0.01}, headers={"Retry-After": "20"})
         began = clock.monotonic()
@@ -415,7 +503,7 @@ async def test_the_library_waits_as_long_as_the_later_of_both_says(
 async def test_what_the_library_would_choke_on_is_a_plain_error(
     standin: Standin, gate: RequestGate, value: Any
 ) -> None:
-    client = discord.Client(intents=discord.Intents.none(), http_trace=gate)
+    client = discord.Client(intents=discord.Intents.none(), connector=gate.connector())
     async with client:
         await client.login(standin.token)
         standin.limits.answer("GET", "/users/1", 429, body={"retry_after": value, "global": False})
@@ -424,7 +512,7 @@ async def test_what_the_library_would_choke_on_is_a_plain_error(
 
 
 async def test_a_closed_gate_is_no_end_of_the_gateways_connection(standin: Standin, gate: RequestGate) -> None:
-    client = discord.Client(intents=discord.Intents.none(), http_trace=gate)
+    client = discord.Client(intents=discord.Intents.none(), connector=gate.connector())
     async with client:
         await client.login(standin.token)
         standin.limits.shield(times=1)
