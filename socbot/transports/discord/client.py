@@ -15,7 +15,7 @@ from discord.shard import Shard
 
 from socbot.config import DiscordConfig
 from socbot.dispatch.commands import Command
-from socbot.dispatch.messages import Answer, Attachment
+from socbot.dispatch.messages import Answer, Attachment, Message
 from socbot.systems.completions import fitting
 from socbot.systems.errors import Where
 from socbot.transports.discord import events
@@ -71,9 +71,6 @@ class Client(discord.AutoShardedClient):
             return
         await self._responder.respond(incoming, ChannelAnswer(message, self.http, self._responder.vanish))
 
-    def _command(self, name: str | None) -> Command | None:
-        return None if name is None else self._host.dispatcher.registry.get(name)
-
     # -- slash commands, menus, buttons, forms --------------------------------------------------------------
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
@@ -109,14 +106,15 @@ class Client(discord.AutoShardedClient):
         """Names for what is being typed: for who may use the command, and nobody who is listed."""
         focus = self._slash.focused(data)
         names: tuple[str, ...] = ()
-        if focus is not None and self._may_use(interaction, focus.command):
-            names = await self._names(interaction, focus)
+        who = invoked(interaction, "")
+        if focus is not None and self._may_use(who, focus.command):
+            names = await self._names(who, focus)
         await interaction.response.autocomplete([discord.app_commands.Choice(name=name, value=name) for name in names])
 
-    async def _names(self, interaction: discord.Interaction, focus: Focus) -> tuple[str, ...]:
+    async def _names(self, who: Message, focus: Focus) -> tuple[str, ...]:
         def may_be_known(name: str) -> bool:
-            found = self._command(name)
-            return found is None or self._may_use(interaction, found)
+            found = self._host.dispatcher.registry.get(name)
+            return found is None or self._may_use(who, found)
 
         kind = focus.parameter.completes
         if not kind:
@@ -124,18 +122,22 @@ class Client(discord.AutoShardedClient):
         keep = may_be_known if kind in ("command", "topic") else None
         return await self._host.completions.find(kind, focus.typed, keep=keep)
 
-    def _may_use(self, interaction: discord.Interaction, command: Command) -> bool:
-        who = invoked(interaction, "")
+    def _may_use(self, who: Message, command: Command) -> bool:
         if who.identity in self._host.dispatcher.owners:
             return True
-        if self._host.blacklist.listed(who.identity, who.guild):
+        if self._is_listed(who):
             return False
         return command.permission == "public" or (command.permission == "admin" and who.author.is_admin)
 
+    def _is_listed(self, who: Message) -> bool:
+        """Whether somebody is, or the guild in which they are; an owner never counts as listed."""
+        if who.identity in self._host.dispatcher.owners:
+            return False
+        return self._host.blacklist.listed(who.identity, who.guild) is not None
+
     def _is_shut_out(self, interaction: discord.Interaction) -> bool:
         """Whether the buttons and forms of somebody who is listed are dead: where the chain refuses their commands."""
-        who = invoked(interaction, "")
-        if who.identity in self._host.dispatcher.owners or not self._host.blacklist.listed(who.identity, who.guild):
+        if not self._is_listed(invoked(interaction, "")):
             return False
         stages = self._host.dispatcher.chain.stages
         return any(stage.name == "blacklist" and stage.mode == "enforce" for stage in stages)
@@ -225,9 +227,6 @@ class Client(discord.AutoShardedClient):
             await self.change_presence(status=self.status, activity=activity)
 
     # -- what is known of it ----------------------------------------------------------------------------------
-
-    def log_ready(self) -> None:
-        events.ready(self.guilds)
 
     @property
     def user_count(self) -> int:

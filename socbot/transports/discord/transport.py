@@ -17,7 +17,7 @@ from socbot.systems.starts import Starts
 from socbot.transports.base import TransportRefused
 from socbot.transports.discord.client import Client
 from socbot.transports.discord.discretion import discreet
-from socbot.transports.discord.events import command_log, leave_listed
+from socbot.transports.discord.events import command_log, leave_listed, ready
 from socbot.transports.discord.faults import explain
 from socbot.transports.discord.host import Host
 from socbot.transports.discord.incoming import PLATFORM
@@ -167,7 +167,7 @@ class DiscordTransport:
     async def _greet(self, client: Client, preflight: Preflight) -> None:
         """Once every guild is there."""
         await client.wait_until_ready()
-        client.log_ready()
+        ready(client.guilds)
         await leave_listed(client.guilds, self._host.blacklist, self._host.notices.notify)
         self._say(f"{client.user} is on Discord: {client.communities()}.")
         if not client.guilds:
