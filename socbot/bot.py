@@ -50,6 +50,7 @@ from socbot.systems.pipeline import Pipeline
 from socbot.systems.profiler import Profiler
 from socbot.systems.rate_limit import RateLimiter
 from socbot.systems.settings import Settings
+from socbot.systems.signals import Signals
 from socbot.systems.traces import Traces
 from socbot.systems.vitals import Vitals
 
@@ -214,6 +215,7 @@ class Bot:
         self.owners = frozenset((*map(identity_of, config.bot.owners), *self._own_owners))
         pseudonyms = self._pseudonyms = Pseudonyms(database, clock, enabled=config.analytics.hash_ids)
         self.zone = zone = ZoneInfo(config.bot.time_zone)
+        self.signals = Signals(database, clock, self.random, config.signals)
         self.blacklist = Blacklist(database, clock, config.blacklist, self._is_protected)
         self.rate_limiter = RateLimiter(database, clock, config.rate_limit, self.blacklist)
         self.profiler = Profiler(database, flush, clock, config.profiler, pseudonyms)
@@ -253,6 +255,7 @@ class Bot:
         systems = (
             self.lifecycle,
             self.settings,
+            self.signals,
             self.blacklist,
             self.rate_limiter,
             self.profiler,
@@ -348,6 +351,7 @@ class Bot:
         take_part(lambda config: lambda: self.analytics.configure(config.analytics))
         take_part(lambda config: lambda: self.errors.configure(config.errors))
         take_part(self._prepare_jobs)
+        take_part(lambda config: lambda: self.signals.configure(config.signals))
         take_part(lambda config: lambda: self._apply_bot(config))
 
     def _prepare_rate_limit(self, config: Config) -> Callable[[], None]:
@@ -407,8 +411,21 @@ LATER_COMMANDS = ("backup_now", "restore_backup")
 def secrets_of(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """The values that must never leave: of the configuration and of the environment."""
     url = config.storage.url  # of which the password is a secret by itself too
-    discord = config.discord
-    known = (environ.get("DISCORD_TOKEN"), discord.token, discord.notice_webhook, url if "@" in url else None)
+    discord, backup, webhooks = config.discord, config.backup, config.webhooks
+    known = (
+        environ.get("DISCORD_TOKEN"),
+        discord.token,
+        discord.notice_webhook,
+        url if "@" in url else None,
+        backup.key,
+        backup.passphrase,
+        *backup.old_keys,
+        backup.s3.access_key,
+        backup.s3.secret_key,
+        config.health.dead_mans_switch,
+        webhooks.key,
+        webhooks.proxy,
+    )
     return tuple(dict.fromkeys(filter(None, known)))
 
 

@@ -117,6 +117,122 @@ class ErrorsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class RetentionConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many backups of each type are kept: of the first three, one for each hour, day and week that has any."""
+
+    hourly: Annotated[int, Meta(ge=1, le=10_000)] = 24
+    daily: Annotated[int, Meta(ge=1, le=10_000)] = 7
+    weekly: Annotated[int, Meta(ge=1, le=10_000)] = 4
+    manual: Annotated[int, Meta(ge=1, le=10_000)] = 20
+    pre_restore: Annotated[int, Meta(ge=1, le=10_000)] = 5
+
+
+class S3Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """A bucket of an S3-compatible store; switched on by its name."""
+
+    bucket: str = ""
+    prefix: Annotated[str, Meta(max_length=200)] = ""
+    endpoint: str = ""
+    region: str = "us-east-1"
+    access_key: str = ""
+    secret_key: str = ""
+
+    def __repr__(self) -> str:
+        return f"S3Config(bucket={self.bucket!r})"
+
+
+class BackupConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is backed up, when, where to, and what is kept. ``old_keys`` and old passphrases still open old backups."""
+
+    enabled: bool = True
+    folder: str = "backups"
+    paths: tuple[str, ...] = ("config.yaml",)
+    hourly: bool = True
+    daily: bool = True
+    weekly: bool = True
+    retention: RetentionConfig = RetentionConfig()
+    level: Annotated[int, Meta(ge=1, le=19)] = 3
+    encryption: bool = False
+    key: str = ""
+    passphrase: str = ""
+    old_keys: tuple[str, ...] = ()
+    drill_interval: Annotated[float, Meta(ge=3600, le=31_536_000)] = 604_800.0
+    drill_commands: tuple[str, ...] = ("!ping", "!blacklist", "!analytics 7", "!health")
+    s3: S3Config = S3Config()
+
+    def __repr__(self) -> str:  # the keys are secrets
+        return f"BackupConfig(folder={self.folder!r}, encryption={self.encryption})"
+
+
+class Threshold(Struct, frozen=True, forbid_unknown_fields=True):
+    """From which figures on a check is degraded, and unhealthy; where the second is lower, less is worse."""
+
+    degraded: float
+    unhealthy: float
+
+
+class HealthConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The checks' thresholds, in the unit that ends their names.
+
+    :param margin: the part of a threshold by which a figure must be better than it to count as recovered
+    :param changes: how many of the last ``of`` rounds must agree before a check's status changes
+    """
+
+    interval: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
+    timeout: Annotated[float, Meta(ge=0.1, le=60)] = 5.0
+    margin: Annotated[float, Meta(ge=0, le=0.9)] = 0.1
+    changes: Annotated[int, Meta(ge=1, le=100)] = 2
+    of: Annotated[int, Meta(ge=1, le=100)] = 3
+    off: tuple[str, ...] = ()
+    notify: bool = True
+    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    transport_ms: Threshold = Threshold(100, 300)
+    database_ms: Threshold = Threshold(250, 2_000)
+    memory_mb: Threshold = Threshold(500, 1_000)
+    cpu_percent: Threshold = Threshold(50, 80)
+    machine_cpu_percent: Threshold = Threshold(80, 95)
+    loop_lag_ms: Threshold = Threshold(100, 500)
+    disk_free_mb: Threshold = Threshold(1_000, 200)
+    failed_jobs: Threshold = Threshold(1, 3)
+    webhook_backlog: Threshold = Threshold(100, 1_000)
+    backup_age_intervals: Threshold = Threshold(1.5, 3)
+    telemetry_dropped: Threshold = Threshold(1, 1_000)
+    canary_ms: Threshold = Threshold(250, 2_000)
+    dead_mans_switch: str = ""
+
+    def __repr__(self) -> str:  # the switch's URL is a secret
+        return f"HealthConfig(interval={self.interval})"
+
+
+class WebhooksConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How events are delivered.
+
+    :param key: seals the webhooks' addresses in the store; without it a file beside the store holds one
+    :param allow: networks, hosts or host:port that may be reached although they are private, or not by https
+    """
+
+    enabled: bool = True
+    key: str = ""
+    allow: tuple[str, ...] = ()
+    proxy: str = ""
+    timeout: Annotated[float, Meta(ge=1, le=60)] = 15.0
+    tries: Annotated[int, Meta(ge=1, le=50)] = 10
+    span: Annotated[float, Meta(ge=60, le=2_592_000)] = 86_400.0
+    longest_wait: Annotated[float, Meta(ge=1, le=86_400)] = 3_600.0
+    most_waiting: Annotated[int, Meta(ge=10, le=1_000_000)] = 10_000
+    pause_after: Annotated[float, Meta(ge=60, le=2_592_000)] = 43_200.0
+    digest_after: Annotated[int, Meta(ge=2, le=10_000)] = 20
+    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+
+    def __repr__(self) -> str:  # the key is a secret
+        return f"WebhooksConfig(timeout={self.timeout}, tries={self.tries})"
+
+
+class SignalsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    same_within: Seconds = 300.0
+    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 365
+
+
 class JobConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What an operator changes of one job; ``schedule`` as in ``every 5m`` or ``cron 0 3 * * *``."""
 
@@ -131,8 +247,12 @@ class JobsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     jobs: dict[str, JobConfig] = {}
 
 
+Level: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
 class LogsConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    level: Level = "INFO"
+    loggers: dict[str, Level] = {}
     file: str = "logs/bot.log"
     format: Literal["text", "json"] = "text"
     max_megabytes: Annotated[int, Meta(ge=1, le=100)] = 10
@@ -165,7 +285,20 @@ class DiscordConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return f"DiscordConfig(shards={self.shards!r}, slash={self.slash})"
 
 
-SECRET_KEYS = frozenset(("discord.token", "discord.notice_webhook"))
+SECRET_KEYS = frozenset(
+    (
+        "discord.token",
+        "discord.notice_webhook",
+        "backup.key",
+        "backup.passphrase",
+        "backup.old_keys",
+        "backup.s3.access_key",
+        "backup.s3.secret_key",
+        "health.dead_mans_switch",
+        "webhooks.key",
+        "webhooks.proxy",
+    )
+)
 """Keys whose values are never shown, whatever they look like."""
 
 
@@ -183,8 +316,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     profiler: ProfilerConfig = ProfilerConfig()
     analytics: AnalyticsConfig = AnalyticsConfig()
     errors: ErrorsConfig = ErrorsConfig()
+    backup: BackupConfig = BackupConfig()
+    health: HealthConfig = HealthConfig()
     jobs: JobsConfig = JobsConfig()
     logs: LogsConfig = LogsConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
+    signals: SignalsConfig = SignalsConfig()
     discord: DiscordConfig = DiscordConfig()
 
 
@@ -267,6 +404,60 @@ def _problems(config: Config) -> Iterator[tuple[str, str]]:
     if any(character.isspace() for character in config.bot.prefix):
         yield "bot.prefix", f"{config.bot.prefix!r} must not contain spaces"
     yield from _problems_of_discord(config.discord)
+    yield from _problems_of_backup(config.backup)
+    yield from _problems_of_health(config.health)
+    yield from _problems_of_webhooks(config.webhooks)
+
+
+def _problems_of_backup(config: BackupConfig) -> Iterator[tuple[str, str]]:
+    for key, value in (("key", config.key), *((f"old_keys[{i}]", each) for i, each in enumerate(config.old_keys))):
+        if value and key_bytes(value) is None and key == "key":
+            yield "backup.key", f"has to be 32 bytes in base64; {_MAKE_KEY}"
+        elif not value.strip() and key != "key":
+            yield "backup.old_keys", "has an empty one"
+    if config.encryption and not (config.key or config.passphrase):
+        yield "backup.encryption", f"needs backup.key_file or backup.passphrase_file; {_MAKE_KEY}"
+    if config.key and config.passphrase:
+        yield "backup.passphrase", "cannot be set beside backup.key; keep one of them"
+    if config.s3.bucket and not (config.s3.access_key and config.s3.secret_key):
+        yield "backup.s3.bucket", "needs backup.s3.access_key_file and backup.s3.secret_key_file"
+
+
+def _problems_of_health(config: HealthConfig) -> Iterator[tuple[str, str]]:
+    if config.changes > config.of:
+        yield "health.changes", f"{config.changes} of {config.of} rounds can never be; at most health.of"
+    if config.dead_mans_switch and not _is_url(config.dead_mans_switch):
+        yield "health.dead_mans_switch", "is no address; one that begins with https:// was expected"
+
+
+def _problems_of_webhooks(config: WebhooksConfig) -> Iterator[tuple[str, str]]:
+    if config.key and key_bytes(config.key) is None:
+        yield "webhooks.key", f"has to be 32 bytes in base64; {_MAKE_KEY}"
+    if config.proxy and not _is_url(config.proxy):
+        yield "webhooks.proxy", "is no address; one that begins with http:// was expected"
+
+
+_MAKE_KEY = "`openssl rand -base64 32` makes one"
+
+
+def key_bytes(text: str) -> bytes | None:
+    """The key that ``text`` writes in base64: 32 bytes; None if it is none."""
+    import base64
+    import binascii
+
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if len(key) == 32 else None
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
 
 
 _WEBHOOK = re.compile(

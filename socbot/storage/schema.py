@@ -128,6 +128,15 @@ rate_limit_exemptions = Table(
     _moment("given_at"),
 )
 
+rate_limit_shared = Table(  # the limit that several processes keep together, on PostgreSQL
+    "rate_limit_shared",
+    metadata,
+    _text("platform", key=True),
+    _text("subject", key=True),
+    _text("scope", key=True),  # a command, or empty for the burst
+    _moment("spent_until"),  # by the server's clock
+)
+
 # -- analytics, traces --------------------------------------------------------------------------------
 
 usage = Table(
@@ -279,4 +288,185 @@ command_syncs = Table(
     _moment("at"),
     _count("puts"),  # since puts_since
     _moment("puts_since"),
+)
+
+# -- signals ------------------------------------------------------------------------------------------
+
+signals = Table(
+    "signals",
+    metadata,
+    _text("signal_id", key=True),
+    _text("kind"),  # alert, drill, incident, error, health, backup, job, security, test
+    _text("severity"),  # info, warning, critical
+    _text("title"),
+    _text("text"),
+    _text("fields"),  # JSON: a list of [name, value]
+    _text("source"),  # the system that raised it, or platform:id of the person
+    _text("key"),  # signals with the same one are the same
+    _text("subject"),  # the drill or incident that it belongs to, or empty
+    _moment("at"),
+    _moment("last_at"),
+    _count("count"),
+)
+Index("signals_at", signals.c.at)
+Index("signals_key", signals.c.key, signals.c.last_at)
+incidents = Table(
+    "incidents",
+    metadata,
+    _text("incident_id", key=True),
+    _text("kind"),  # incident, drill
+    _text("guild"),  # platform:id, or empty
+    _text("title"),
+    _text("severity"),
+    _text("state"),  # open, closed
+    _text("opened_by"),
+    _moment("opened_at"),
+    _text("closed_by", null=True),
+    _moment("closed_at", null=True),
+    _text("details"),  # JSON: what else was imported of it
+)
+Index("incidents_opened_at", incidents.c.opened_at)
+timeline = Table(
+    "timeline",
+    metadata,
+    _id(),
+    _text("incident_id"),
+    _moment("at"),
+    _text("done_by"),
+    _text("action"),  # opened, note, closed …
+    _text("text"),
+)
+Index("timeline_incident", timeline.c.incident_id)
+
+# -- webhooks -----------------------------------------------------------------------------------------
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _text("name", key=True),
+    _text("type"),  # discord, slack, custom, apprise
+    _text("address"),  # the URL, sealed
+    _text("masked"),  # the URL as it may be shown
+    _text("triggers"),  # JSON: a list
+    _text("severity"),  # the least that is sent
+    Column("enabled", Integer, nullable=False, server_default="1"),
+    _text("secrets"),  # the signing secrets, newest first, JSON, sealed; empty if there are none
+    Column("rate", Double, nullable=False, server_default="0"),  # messages a second; 0 for no bound of its own
+    _text("created_by"),
+    _moment("created_at"),
+    _text("state"),  # active, paused
+    _text("state_reason"),
+    _moment("failing_since", null=True),
+    _count("sent"),
+    _count("failed"),
+    _count("dropped"),
+    _moment("last_at", null=True),
+    _text("last_answer"),
+)
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(),
+    _text("webhook"),
+    _text("event_id"),  # the signal's
+    _text("event"),  # JSON: the signal as it was, with its count
+    _text("state"),  # waiting, delivered, dead
+    _moment("at"),
+    _moment("next_at"),  # not to be tried before
+    _count("attempts"),
+    _moment("last_at", null=True),
+    _count("last_status"),  # of HTTP; 0 if there was no answer
+    _text("last_answer"),
+    _text("message_id"),  # of what was delivered, where it can be edited
+    _text("reason"),  # why it is dead
+)
+Index("deliveries_due", deliveries.c.state, deliveries.c.webhook, deliveries.c.id)
+Index("deliveries_event", deliveries.c.event_id)
+
+# -- health -------------------------------------------------------------------------------------------
+
+health_rounds = Table(
+    "health_rounds",
+    metadata,
+    _id(),
+    _moment("at"),
+    _text("status"),  # healthy, degraded, unhealthy, unknown
+    _text("checks"),  # JSON: of each check its status, figure and text
+)
+Index("health_rounds_at", health_rounds.c.at)
+heartbeats = Table(  # what the check of the store writes and reads
+    "heartbeats",
+    metadata,
+    _text("name", key=True),
+    _moment("at"),
+)
+health_episodes = Table(
+    "health_episodes",
+    metadata,
+    _id(),
+    _text("check_name"),
+    _text("status"),  # the worst of it
+    _moment("started_at"),
+    _moment("ended_at", null=True),
+    _text("text"),
+)
+Index("health_episodes_started_at", health_episodes.c.started_at)
+
+# -- backups ------------------------------------------------------------------------------------------
+
+backups = Table(  # what is known of a backup beside the file itself, which says the rest
+    "backups",
+    metadata,
+    _text("name", key=True),
+    _text("type"),
+    _moment("made_at"),
+    _moment("verified_at", null=True),
+    _moment("proven_at", null=True),
+    _text("problem"),  # what the last look at it found wrong, or empty
+)
+backup_drills = Table(
+    "backup_drills",
+    metadata,
+    _id(),
+    _text("name"),
+    _moment("at"),
+    Column("seconds", Double, nullable=False),
+    Column("passed", Integer, nullable=False),
+    _text("steps"),  # JSON: a list of [step, result, seconds]
+)
+
+# -- audit --------------------------------------------------------------------------------------------
+
+audit = Table(
+    "audit",
+    metadata,
+    _id(),
+    _moment("at"),
+    _text("who"),  # platform:id, or the part of the bot that acted by itself
+    _text("action"),  # a command's name, or what was done
+    _text("what"),  # its arguments or its object, without secrets
+    _text("result"),  # ok, denied, failed, invalid …
+    _text("trace_id"),
+    _text("previous"),  # the hash of the record before
+    _text("hash"),  # SHA-256 over all of the above
+)
+
+# -- the older bot's data -----------------------------------------------------------------------------
+
+imported = Table(  # so that importing twice is the same as once
+    "imported",
+    metadata,
+    _text("record", key=True),  # a digest of the file's kind and the record
+    _moment("at"),
+)
+
+# -- logs ---------------------------------------------------------------------------------------------
+
+log_templates = Table(
+    "log_templates",
+    metadata,
+    _text("template", key=True),
+    _moment("first_at"),
+    _moment("last_at"),
+    _count("count"),
 )

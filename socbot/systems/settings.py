@@ -19,7 +19,7 @@ Commit: TypeAlias = Callable[[], None]
 Prepare: TypeAlias = Callable[[Config], Commit]
 """Gets a configuration before it is in force, raises ConfigError if it cannot be, and returns what puts it in force."""
 
-EDITABLE = ("analytics", "errors", "profiler", "rate_limit", "blacklist", "jobs")
+EDITABLE = ("analytics", "errors", "profiler", "rate_limit", "blacklist", "jobs", "backup", "health", "logs")
 """Sections that can be changed at run time; the others need config.yaml."""
 
 
@@ -133,6 +133,8 @@ class Settings:
         kind = key_type(key)
         if kind is None or key.partition(".")[0] not in EDITABLE:
             raise ConfigError(f"{key!r} cannot be changed at run time; edit config.yaml and reload")
+        if key in SECRET_KEYS:
+            raise ConfigError(f"{key} is a secret: it belongs in a file that config.yaml names as {key}_file")
         before = self._setting(key)
         await self._change(key, Override(parse_value(text, kind, key), by, self._clock.time()))
         return before, self._setting(key)

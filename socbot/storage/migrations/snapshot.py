@@ -3,9 +3,42 @@
 Written by ``python -m socbot.storage.migrations``; a test compares it with the revisions.
 """
 
-REVISION = "0002"
+REVISION = "0003"
 
 SCHEMA = """
+CREATE TABLE audit (
+	id INTEGER NOT NULL,
+	at DOUBLE NOT NULL,
+	who TEXT NOT NULL,
+	action TEXT NOT NULL,
+	what TEXT NOT NULL,
+	result TEXT NOT NULL,
+	trace_id TEXT NOT NULL,
+	previous TEXT NOT NULL,
+	hash TEXT NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE TABLE backup_drills (
+	id INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	at DOUBLE NOT NULL,
+	seconds DOUBLE NOT NULL,
+	passed INTEGER NOT NULL,
+	steps TEXT NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE TABLE backups (
+	name TEXT NOT NULL,
+	type TEXT NOT NULL,
+	made_at DOUBLE NOT NULL,
+	verified_at DOUBLE,
+	proven_at DOUBLE,
+	problem TEXT NOT NULL,
+	PRIMARY KEY (name)
+);
+
 CREATE TABLE blacklist (
 	platform TEXT NOT NULL,
 	kind TEXT NOT NULL,
@@ -51,6 +84,27 @@ CREATE TABLE command_syncs (
 	puts_since DOUBLE NOT NULL,
 	PRIMARY KEY (scope)
 );
+
+CREATE TABLE deliveries (
+	id INTEGER NOT NULL,
+	webhook TEXT NOT NULL,
+	event_id TEXT NOT NULL,
+	event TEXT NOT NULL,
+	state TEXT NOT NULL,
+	at DOUBLE NOT NULL,
+	next_at DOUBLE NOT NULL,
+	attempts BIGINT DEFAULT '0' NOT NULL,
+	last_at DOUBLE,
+	last_status BIGINT DEFAULT '0' NOT NULL,
+	last_answer TEXT NOT NULL,
+	message_id TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE INDEX deliveries_due ON deliveries (state, webhook, id);
+
+CREATE INDEX deliveries_event ON deliveries (event_id);
 
 CREATE TABLE error_groups (
 	group_id TEXT NOT NULL,
@@ -106,6 +160,57 @@ CREATE TABLE gateway_logins (
 
 CREATE INDEX gateway_logins_at ON gateway_logins (at);
 
+CREATE TABLE health_episodes (
+	id INTEGER NOT NULL,
+	check_name TEXT NOT NULL,
+	status TEXT NOT NULL,
+	started_at DOUBLE NOT NULL,
+	ended_at DOUBLE,
+	text TEXT NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE INDEX health_episodes_started_at ON health_episodes (started_at);
+
+CREATE TABLE health_rounds (
+	id INTEGER NOT NULL,
+	at DOUBLE NOT NULL,
+	status TEXT NOT NULL,
+	checks TEXT NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE INDEX health_rounds_at ON health_rounds (at);
+
+CREATE TABLE heartbeats (
+	name TEXT NOT NULL,
+	at DOUBLE NOT NULL,
+	PRIMARY KEY (name)
+);
+
+CREATE TABLE imported (
+	record TEXT NOT NULL,
+	at DOUBLE NOT NULL,
+	PRIMARY KEY (record)
+);
+
+CREATE TABLE incidents (
+	incident_id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	guild TEXT NOT NULL,
+	title TEXT NOT NULL,
+	severity TEXT NOT NULL,
+	state TEXT NOT NULL,
+	opened_by TEXT NOT NULL,
+	opened_at DOUBLE NOT NULL,
+	closed_by TEXT,
+	closed_at DOUBLE,
+	details TEXT NOT NULL,
+	PRIMARY KEY (incident_id)
+);
+
+CREATE INDEX incidents_opened_at ON incidents (opened_at);
+
 CREATE TABLE job_runs (
 	id INTEGER NOT NULL,
 	job TEXT NOT NULL,
@@ -130,6 +235,14 @@ CREATE TABLE jobs (
 	restarts BIGINT DEFAULT '0' NOT NULL,
 	last_error TEXT NOT NULL,
 	PRIMARY KEY (name)
+);
+
+CREATE TABLE log_templates (
+	template TEXT NOT NULL,
+	first_at DOUBLE NOT NULL,
+	last_at DOUBLE NOT NULL,
+	count BIGINT DEFAULT '0' NOT NULL,
+	PRIMARY KEY (template)
 );
 
 CREATE TABLE profile (
@@ -169,6 +282,14 @@ CREATE TABLE rate_limit_refusals (
 	PRIMARY KEY (command)
 );
 
+CREATE TABLE rate_limit_shared (
+	platform TEXT NOT NULL,
+	subject TEXT NOT NULL,
+	scope TEXT NOT NULL,
+	spent_until DOUBLE NOT NULL,
+	PRIMARY KEY (platform, subject, scope)
+);
+
 CREATE TABLE rate_limit_state (
 	platform TEXT NOT NULL,
 	subject TEXT NOT NULL,
@@ -203,6 +324,26 @@ CREATE TABLE settings (
 	PRIMARY KEY ("key")
 );
 
+CREATE TABLE signals (
+	signal_id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	severity TEXT NOT NULL,
+	title TEXT NOT NULL,
+	text TEXT NOT NULL,
+	fields TEXT NOT NULL,
+	source TEXT NOT NULL,
+	"key" TEXT NOT NULL,
+	subject TEXT NOT NULL,
+	at DOUBLE NOT NULL,
+	last_at DOUBLE NOT NULL,
+	count BIGINT DEFAULT '0' NOT NULL,
+	PRIMARY KEY (signal_id)
+);
+
+CREATE INDEX signals_at ON signals (at);
+
+CREATE INDEX signals_key ON signals ("key", last_at);
+
 CREATE TABLE slow_runs (
 	id INTEGER NOT NULL,
 	at DOUBLE NOT NULL,
@@ -216,6 +357,18 @@ CREATE TABLE slow_runs (
 );
 
 CREATE INDEX slow_runs_at ON slow_runs (at);
+
+CREATE TABLE timeline (
+	id INTEGER NOT NULL,
+	incident_id TEXT NOT NULL,
+	at DOUBLE NOT NULL,
+	done_by TEXT NOT NULL,
+	action TEXT NOT NULL,
+	text TEXT NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE INDEX timeline_incident ON timeline (incident_id);
 
 CREATE TABLE traces (
 	id INTEGER NOT NULL,
@@ -246,4 +399,27 @@ CREATE TABLE usage (
 CREATE INDEX usage_command ON usage (command, hour);
 
 CREATE INDEX usage_subject ON usage (platform, subject);
+
+CREATE TABLE webhooks (
+	name TEXT NOT NULL,
+	type TEXT NOT NULL,
+	address TEXT NOT NULL,
+	masked TEXT NOT NULL,
+	triggers TEXT NOT NULL,
+	severity TEXT NOT NULL,
+	enabled INTEGER DEFAULT '1' NOT NULL,
+	secrets TEXT NOT NULL,
+	rate DOUBLE DEFAULT '0' NOT NULL,
+	created_by TEXT NOT NULL,
+	created_at DOUBLE NOT NULL,
+	state TEXT NOT NULL,
+	state_reason TEXT NOT NULL,
+	failing_since DOUBLE,
+	sent BIGINT DEFAULT '0' NOT NULL,
+	failed BIGINT DEFAULT '0' NOT NULL,
+	dropped BIGINT DEFAULT '0' NOT NULL,
+	last_at DOUBLE,
+	last_answer TEXT NOT NULL,
+	PRIMARY KEY (name)
+);
 """
