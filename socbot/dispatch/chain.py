@@ -26,7 +26,7 @@ from socbot.dispatch.replies import Reply
 Acts: TypeAlias = Literal["around", "before", "on failure", "never"]
 
 Refusing = TypeVar("Refusing", bound=BaseException)
-Decision: TypeAlias = Refused | Awaitable[Refused] | None
+Decision: TypeAlias = Refused | Awaitable[Refused | None] | None
 
 
 class Decider(Protocol):
@@ -38,8 +38,9 @@ class Decider(Protocol):
 
 async def pass_if(decision: Decision, ctx: Context, call_next: Handler) -> Reply | None:
     """The ``__call__`` of a guard that decides: refuse, or go on."""
-    if decision is not None:
-        raise decision if isinstance(decision, Refused) else await decision
+    refusal = decision if decision is None or isinstance(decision, Refused) else await decision
+    if refusal is not None:
+        raise refusal
     return await call_next(ctx)
 
 
@@ -188,14 +189,17 @@ def _row(layers: Sequence[Layer], first: int, inner: Handler, clock: Callable[[]
                     times[mark] = now
                 try:
                     decision = decide(ctx)
+                    if decision is None:
+                        continue
+                    refusal = decision if isinstance(decision, Refused) else await decision
                 except BaseException as error:
                     return await _turned_away(step, inner, ctx, error)
-                if decision is None:
+                if refusal is None:
                     continue
-                if is_outermost and isinstance(decision, Refused):
+                if is_outermost and refusal is decision:
                     # Nobody stands outside who would have to see it raised, which costs more than all the rest.
-                    return _told(_refusing(step.layer, step.position, ctx, decision))
-                return await _turned_away(step, inner, ctx, decision)
+                    return _told(_refusing(step.layer, step.position, ctx, refusal))
+                return await _turned_away(step, inner, ctx, refusal)
             now = clock()
             for mark in entered:
                 times[mark] = now
@@ -244,18 +248,12 @@ def _steps(
     return tuple(steps), tuple(entered)
 
 
-async def _turned_away(
-    step: _Step, inner: Handler, ctx: Context, decision: BaseException | Awaitable[Refused]
-) -> Reply | None:
+async def _turned_away(step: _Step, inner: Handler, ctx: Context, decision: object) -> Reply | None:
     """Refuse as the guard decided; if it broke, fail closed.
 
     :raises Refused: always, unless the task was cancelled meanwhile
     """
-    name = step.layer.name
-    try:
-        error: object = decision if isinstance(decision, BaseException) else await decision
-    except BaseException as raised:
-        error = raised
+    name, error = step.layer.name, decision
     if not isinstance(error, BaseException):
         error = MiddlewareFault(name, f"decided {type(error).__name__}, not a Refused or None")
     if passes_through(error):
