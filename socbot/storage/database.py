@@ -4,7 +4,10 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import anyio.to_thread
 
 from socbot.config import StorageConfig
 from socbot.dispatch.clock import Clock
@@ -21,6 +24,9 @@ from socbot.storage.errors import (
 )
 from socbot.storage.lane import Lane
 from socbot.storage.migrations import RELEASED, Revisions
+
+if TYPE_CHECKING:
+    from socbot.storage.sqlite_file import SqliteFile
 
 __all__ = [
     "Connection",
@@ -43,10 +49,16 @@ class Database:
 
     Work is a function of a ``Connection``. It runs on that thread, so it must not touch what the event loop
     owns, and it must not wait for anything else.
+
+    :ivar file: where the store is, on SQLite
     """
 
-    def __init__(self, dialect: Dialect, writer: Lane, reader: Lane) -> None:
+    def __init__(
+        self, dialect: Dialect, writer: Lane, reader: Lane, alone: Lane | None = None, file: "SqliteFile | None" = None
+    ) -> None:
         self.dialect = dialect
+        self.file = file
+        self._alone = alone
         self._writer = writer
         self._reader = reader
 
@@ -82,6 +94,25 @@ class Database:
         """
         return await self._reader.run(work)
 
+    async def alone(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction that it shares with no other, so that its locks wait for nobody's here.
+
+        :raises StoreError: as ``write`` does, and on SQLite, where there is no other process to agree with
+        """
+        if self._alone is None:
+            raise StoreError("only PostgreSQL can be shared by several processes")
+        return await self._alone.run(work)
+
+    async def apart(self, work: Callable[[], T]) -> T:
+        """Run ``work`` on a thread of its own while the store is not open.
+
+        What was asked of the store before is done first; what is asked meanwhile waits, and finds what is there then.
+        """
+        with anyio.CancelScope(shield=True):
+            async with self._reader.parked(), self._writer.parked():
+                result = await anyio.to_thread.run_sync(work)
+        return result
+
     @property
     def waiting(self) -> int:
         """How many writes have not begun."""
@@ -106,7 +137,7 @@ async def _sqlite(config: StorageConfig, clock: Clock, revisions: Revisions) -> 
     reader = Lane("database-reader", lambda: SqliteSession(file.path, read_only=True), clock, patience)
     try:
         await writer.run(lambda connection: None)
-        yield Database("sqlite", writer, reader)
+        yield Database("sqlite", writer, reader, file=file)
     finally:
         # In this order: the last to close tidies up, and that must be the one that may write.
         await reader.close()
@@ -126,10 +157,12 @@ async def _postgresql(config: StorageConfig, clock: Clock, revisions: Revisions)
         "database", lambda: brought_up_to_date(PostgresSession(config.url, patience), revisions), clock, patience
     )
     reader = Lane("database-reader", lambda: PostgresSession(config.url, patience, read_only=True), clock, patience)
+    alone = Lane("database-alone", lambda: PostgresSession(config.url, patience), clock, patience, group=1)
     try:
         await writer.run(lambda connection: None)
-        yield Database("postgresql", writer, reader)
+        yield Database("postgresql", writer, reader, alone)
     finally:
+        await alone.close()
         await reader.close()
         await writer.close()
 

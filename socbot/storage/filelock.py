@@ -32,6 +32,10 @@ class FileLock:
         self.path = path
         self._descriptor: int | None = None
 
+    @property
+    def held(self) -> bool:
+        return self._descriptor is not None
+
     def acquire(self, patience: float) -> None:
         """Wait up to ``patience`` seconds, on this thread.
 

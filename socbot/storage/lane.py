@@ -1,7 +1,8 @@
 """The bridge between the event loop and a database: one thread that owns one session."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
@@ -33,6 +34,17 @@ class _Ticket(Generic[T]):
         self.result: T
 
 
+class _Parking:
+    """Between two works: the session is closed, and the thread waits until it may go on."""
+
+    __slots__ = ("done", "go_on", "post")
+
+    def __init__(self) -> None:
+        self.done = anyio.Event()
+        self.go_on = threading.Event()
+        self.post = _poster()
+
+
 class Lane:
     """Runs works one after the other on a thread of its own, each in a transaction.
 
@@ -41,14 +53,18 @@ class Lane:
 
     :param connect: makes the session, on the thread, when the first work needs it or after it was lost
     :param patience: seconds that a work may wait for a lock that another process holds
+    :param group: the most works that share a transaction
     """
 
-    def __init__(self, name: str, connect: Callable[[], Session], clock: Clock, patience: float) -> None:
+    def __init__(
+        self, name: str, connect: Callable[[], Session], clock: Clock, patience: float, group: int = GROUP
+    ) -> None:
         self._connect = connect
         self._clock = clock
         self._patience = patience
+        self._group = group
         self._session: Session | None = None
-        self._tickets: SimpleQueue[_Ticket[Any] | None] = SimpleQueue()
+        self._tickets: SimpleQueue[_Ticket[Any] | _Parking | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._closed = False
         self._thread.start()
@@ -77,6 +93,19 @@ class Lane:
             raise ticket.error
         return ticket.result
 
+    @asynccontextmanager
+    async def parked(self) -> AsyncIterator[None]:
+        """Within the block there is no session, and what is asked for waits; what was asked for before is finished."""
+        if self._closed:
+            raise StoreError("the database is closed")
+        parking = _Parking()
+        self._tickets.put(parking)
+        try:
+            await parking.done.wait()
+            yield
+        finally:
+            parking.go_on.set()
+
     async def close(self) -> None:
         """Finish what is queued, then close the session on its thread."""
         if self._closed:
@@ -89,28 +118,40 @@ class Lane:
     # -- on the thread ------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        more = True
-        while more:
-            group, more = self._next_group()
+        while True:
+            group, last = self._next_group()
             if group:
                 self._run(group)
-        if self._session is not None:
-            self._session.close()
+            if last is None:
+                break
+            if isinstance(last, _Parking):
+                self._park(last)
+        self._leave()
 
-    def _next_group(self) -> tuple[list[_Ticket[Any]], bool]:
-        """Everything that waits, up to ``GROUP``; False with it once the lane is closed."""
+    def _next_group(self) -> tuple[list[_Ticket[Any]], "_Ticket[Any] | _Parking | None"]:
+        """Everything that waits, up to ``GROUP``, and what came last of it; None once the lane is closed."""
         group: list[_Ticket[Any]] = []
         ticket = self._tickets.get()
-        while ticket is not None:
+        while isinstance(ticket, _Ticket):
             if not ticket.abandoned:
                 group.append(ticket)
-            if len(group) == GROUP:
-                return group, True
+            if len(group) == self._group:
+                return group, ticket
             try:
                 ticket = self._tickets.get_nowait()
             except Empty:
-                return group, True
-        return group, False
+                return group, ticket
+        return group, ticket
+
+    def _park(self, parking: _Parking) -> None:
+        self._leave()
+        _answer([parking])
+        parking.go_on.wait()
+
+    def _leave(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _run(self, group: list[_Ticket[Any]]) -> None:
         """Run ``group`` as one transaction, and answer every ticket in it."""
@@ -194,7 +235,7 @@ def _poster() -> Callable[[Callable[[], object]], object]:
     return cast(Callable[[Callable[[], object]], object], post)
 
 
-def _answer(tickets: Iterable[_Ticket[Any]]) -> None:
+def _answer(tickets: "Iterable[_Ticket[Any] | _Parking]") -> None:
     """Wake those who wait."""
     for ticket in tickets:
         try:

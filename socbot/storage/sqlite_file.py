@@ -10,6 +10,7 @@ from socbot.storage.errors import StoreDamaged, StoreError, StoreFull, StoreRead
 from socbot.storage.filelock import FileLock
 from socbot.storage.migrations import Revisions, snapshot, standing, upgrade
 from socbot.storage.sqlite import SqliteSession
+from socbot.storage.swaps import Journal, recover, settle, sync_folder
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -26,10 +27,15 @@ class SqliteFile:
     """The database file and the files beside it, as ``storage.url`` names them.
 
     Opening takes possession of the store for this process; ``release`` gives it back.
+
+    :ivar journal: that of a restore; whatever is written there is finished when the store is next opened
+    :ivar recovered: the restore that was finished so
     """
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
+        self.journal = self.path.with_name(self.path.name + ".restore")
+        self.recovered: Journal | None = None
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
 
     def open(self, patience: float, revisions: Revisions) -> SqliteSession:
@@ -38,14 +44,27 @@ class SqliteFile:
         :raises StoreLocked: if another process owned the store for ``patience`` seconds
         :raises StoreDamaged: if what is there is no sound store; nothing of it was changed
         """
-        with _os_errors(self.path):
-            _make_folder(self.path.parent)
-            self._lock.acquire(patience)
+        held = self._lock.held  # this is not the first session
         try:
+            self.claim(patience)
             return self._open(revisions)
         except BaseException:
-            self.release()
+            if not held:
+                self.release()
             raise
+
+    def claim(self, patience: float) -> None:
+        """Take possession of the store without opening it, and finish a restore that was interrupted.
+
+        :raises StoreLocked: if another process owned the store for ``patience`` seconds
+        :raises StoreError: if the restore cannot be finished
+        """
+        with _os_errors(self.path):
+            if not self._lock.held:
+                _make_folder(self.path.parent)
+                self._lock.acquire(patience)
+                settle(self.journal)
+            self.recovered = recover(self.journal) or self.recovered
 
     def release(self) -> None:
         self._lock.release()
@@ -71,7 +90,7 @@ class SqliteFile:
         elif revision != revisions.head:
             self._keep_copy(session, revisions.head)
         if standing(session, revisions) != revisions.head:
-            upgrade(_engine(session), revisions)
+            upgrade(engine(session), revisions)
 
     def _keep_copy(self, session: SqliteSession, revision: str) -> None:
         """Copy the store as it is, and check the copy, before anything in it is changed."""
@@ -151,7 +170,7 @@ def _create(session: SqliteSession) -> None:
         raise
 
 
-def _engine(session: SqliteSession) -> "Engine":
+def engine(session: SqliteSession) -> "Engine":
     """SQLAlchemy on the very connection that writes: there must be no other."""
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import StaticPool
@@ -194,17 +213,6 @@ def _make_file(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     path.chmod(0o600)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Return once the names in ``folder`` are on the disk."""
-    if os.name == "nt":  # where a folder cannot be opened, and need not be
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _restrict(path: Path) -> None:
