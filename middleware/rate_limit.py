@@ -60,9 +60,16 @@ class RateLimit:
                 return None
         if ctx.confirmed or not ctx.command.metered:
             refusal = limits.muted(ctx.identity)
+        elif limits.shared:
+            return self._decide_together(ctx)
         else:
             refusal = limits.hit(ctx.identity, ctx.command.name)
         return None if refusal is None else self._refused(ctx, refusal)
+
+    async def _decide_together(self, ctx: Context) -> Refused | None:
+        refusal = await self._limits.hit_together(ctx.identity, ctx.command.name)
+        decision = None if refusal is None else self._refused(ctx, refusal)
+        return decision if decision is None or isinstance(decision, Refused) else await decision
 
     def _refused(self, ctx: Context, refusal: Refusal) -> Decision:
         ctx.trace.note("rate_limit", refusal)

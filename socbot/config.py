@@ -84,6 +84,7 @@ class RateLimitConfig(Struct, frozen=True, forbid_unknown_fields=True):
     exempt_owner: bool = True
     exempt_admins: bool = True
     max_users: Annotated[int, Meta(ge=1_000, le=10_000_000)] = 1_000_000
+    shared: bool = False
 
 
 class ProfilerConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -401,6 +402,8 @@ def _problems(config: Config) -> Iterator[tuple[str, str]]:
     for position, step in enumerate(config.rate_limit.ladder):
         if step.action == "timeout" and step.duration is None:
             yield f"rate_limit.ladder[{position}]", "a timeout needs a duration, such as 5m"
+    if config.rate_limit.shared and not config.storage.url.startswith("postgres"):
+        yield "rate_limit.shared", "needs a store that processes can share: storage.url with postgresql://"
     if any(character.isspace() for character in config.bot.prefix):
         yield "bot.prefix", f"{config.bot.prefix!r} must not contain spaces"
     yield from _problems_of_discord(config.discord)

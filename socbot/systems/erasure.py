@@ -17,6 +17,7 @@ _PLACES = {
     "errors": "errors",
     "rate_limit_state": "rate limit state",
     "rate_limit_cooldowns": "cooldowns",
+    "rate_limit_shared": "shared limits",
     "rate_limit_violations": "violations",
     "rate_limit_exemptions": "rate limit exemption",
 }

@@ -7,6 +7,7 @@ from msgspec import Struct
 from socbot.config import RateLimitConfig
 from socbot.dispatch.messages import Identity
 from socbot.systems.rate_limit.quota import TOLERANCE, Quota
+from socbot.systems.rate_limit.sharing import BURST, COOLDOWN, Shared
 from socbot.systems.rate_limit.table import FRESH, State, Table, read, write
 
 Limit: TypeAlias = Literal["cooldown", "command cooldown", "burst", "timeout"]
@@ -86,6 +87,22 @@ class Limiter:
         if own:
             self._start_cooldown(identity, command, now)
         return None
+
+    def agree(self, identity: Identity, command: str, shared: Shared, before: State, now: float) -> Refusal | None:
+        """Take over how a user stands in all processes, once ``hit`` has admitted the command in this one.
+
+        :param before: the state before that, which is the user's again if the command is refused
+        """
+        _, cooling, silent, refusals = self.state(identity, now) if not shared.wait else before
+        left = shared.left
+        used, cooling = now + left[BURST], now + left.get(COOLDOWN, cooling - now)
+        if not shared.wait:
+            self._save(identity, (used, cooling, silent, refusals), now)
+            return None
+        if command in self.cooldowns:
+            self.restore_command(identity, command, now + left.get(command, 0.0), now)
+        burst_wait, held = (shared.wait if shared.scope == scope else 0.0 for scope in (BURST, command))
+        return self._refuse(identity, now, (used, cooling, silent, refusals), burst_wait, held)
 
     def state(self, identity: Identity, now: float) -> State:
         return self.table.get(hash(identity), now)

@@ -31,6 +31,7 @@ from socbot.systems.rate_limit.enforcement import (
     running_timeouts,
 )
 from socbot.systems.rate_limit.limiter import QUIET, Limiter, Refusal
+from socbot.systems.rate_limit.sharing import SharedLimits, forget_passed, shares
 from socbot.systems.rate_limit.table import Table
 
 Action: TypeAlias = Literal["warn", "timeout", "blacklist"]
@@ -130,6 +131,7 @@ class RateLimiter:
         self.check(config)
         self._database, self._clock, self._config, self._blacklist = database, clock, config, blacklist
         self._limiter = Limiter(config, Table(config.max_users))
+        self._sharing = SharedLimits(database, clock)
         self._muted: dict[Identity, float] = {}
         self._exempt: dict[Identity, float] = {}
         self._enforcement = Enforcement(database)
@@ -202,6 +204,27 @@ class RateLimiter:
             if muted > 0:
                 return Refusal("timeout", muted, self._config.burst, self._config.window)
         return self._limiter.hit(identity, command, now)
+
+    @property
+    def shared(self) -> bool:
+        """Whether processes keep one limit together, so that ``hit_together`` is to be asked."""
+        return self._config.shared
+
+    @property
+    def apart(self) -> bool:
+        """Whether they should and cannot just now: each limits by itself then."""
+        return self._sharing.apart
+
+    async def hit_together(self, identity: Identity, command: str) -> Refusal | None:
+        """``hit`` in all processes that share the store; where the store does not answer, in this one."""
+        before = self._limiter.state(identity, self._clock.monotonic())
+        refusal = self.hit(identity, command)
+        if refusal is not None:
+            return refusal
+        shared = await self._sharing.use(identity, shares(self._config, command))
+        if shared is None:
+            return None
+        return self._limiter.agree(identity, command, shared, before, self._clock.monotonic())
 
     def muted(self, identity: Identity) -> Refusal | None:
         """The refusal of a user who is timed out, whatever the command; otherwise None."""
@@ -612,4 +635,5 @@ def _delete_passed(connection: Connection, wall: float, oldest: float) -> None:
     )
     connection.change("DELETE FROM rate_limit_cooldowns WHERE until <= :now", now)
     connection.change("DELETE FROM rate_limit_exemptions WHERE until <= :now", now)
+    forget_passed(connection)
     connection.change("DELETE FROM rate_limit_violations WHERE at < :oldest", {"oldest": oldest})
