@@ -1,0 +1,118 @@
+"""What is kept, and why: one backup for each slot that has any, never the last good one.
+
+The idea is restic's ``--keep-hourly`` and its kin: what counts is hours, days and weeks, not runs, so that however
+often the bot starts, nothing older has to go for it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, TypeAlias, get_args
+
+from msgspec import Struct
+
+from socbot.config import RetentionConfig
+
+Type: TypeAlias = Literal["hourly", "daily", "weekly", "manual", "pre_restore"]
+Scheduled: TypeAlias = Literal["hourly", "daily", "weekly"]
+
+TYPES: tuple[Type, ...] = get_args(Type)
+SCHEDULED: tuple[Scheduled, ...] = get_args(Scheduled)
+"""Shortest first."""
+
+INTERVALS: dict[Type, float] = {"hourly": 3_600.0, "daily": 86_400.0, "weekly": 604_800.0}
+"""Seconds from one to the next; also how long a slot is."""
+
+_MONDAY = 345_600.0  # 1970-01-05, from which weeks are counted
+
+
+class Known(Struct, frozen=True):
+    """A backup as far as it matters here. Moments are seconds since 1970.
+
+    :param order: later backups have more, whatever the clock did
+    :param verified_at: when every byte of it was last found to be right; None if that was never tried, or failed
+    :param proven_at: when it was last restored in a drill
+    :param problem: what the last look at it found wrong
+    """
+
+    name: str
+    type: Type
+    made_at: float
+    order: float
+    verified_at: float | None = None
+    proven_at: float | None = None
+    problem: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return self.verified_at is not None and not self.problem
+
+
+class Verdict(Struct, frozen=True):
+    """Whether a backup stays, and why."""
+
+    backup: Known
+    kept: bool
+    reasons: tuple[str, ...]
+
+
+def covers(type: Type, slot: Scheduled) -> bool:
+    """Whether a backup of that type counts for the slots of ``slot``: a weekly one is an hourly one, too."""
+    return type in SCHEDULED and SCHEDULED.index(type) >= SCHEDULED.index(slot)
+
+
+def judge(backups: Iterable[Known], config: RetentionConfig) -> tuple[Verdict, ...]:
+    """What happens to each of ``backups``, newest first."""
+    newest_first = sorted(backups, key=lambda backup: backup.order, reverse=True)
+    reasons: dict[str, list[str]] = {backup.name: [] for backup in newest_first}
+    for backup, reason in _worth_keeping(newest_first, config):
+        reasons[backup.name].append(reason)
+    return tuple(
+        Verdict(backup, bool(why), tuple(why) or ("its slot has another, or is past the number that is kept",))
+        for backup in newest_first
+        for why in (reasons[backup.name],)
+    )
+
+
+def _worth_keeping(newest_first: Sequence[Known], config: RetentionConfig) -> Iterable[tuple[Known, str]]:
+    if newest_first and not newest_first[0].is_good:
+        # What is newest may be the first sign that something is wrong: whatever is older may be needed.
+        yield from ((backup, "the newest backup is not known to be good") for backup in newest_first)
+    for text, wanted in _LAST_GOOD:
+        yield from ((backup, text) for backup in [each for each in newest_first if wanted(each)][:1])
+    for slot in SCHEDULED:
+        yield from _in_slots(newest_first, slot, getattr(config, slot))
+    for type in ("manual", "pre_restore"):
+        yield from _of_type(newest_first, type, getattr(config, type))
+
+
+_LAST_GOOD: tuple[tuple[str, Callable[[Known], bool]], ...] = (
+    ("the newest that was verified", lambda backup: backup.is_good),
+    ("the newest that a drill has proven", lambda backup: backup.is_good and backup.proven_at is not None),
+)
+
+
+def _in_slots(newest_first: Sequence[Known], slot: Scheduled, count: int) -> Iterable[tuple[Known, str]]:
+    """The best of each slot; of slots that have a good one ``count``, and what is left of the others between."""
+    slots: dict[int, Known] = {}
+    for backup in newest_first:
+        if not covers(backup.type, slot):
+            continue
+        number = slot_of(backup.made_at, slot)
+        if number not in slots or (backup.is_good and not slots[number].is_good):
+            slots[number] = backup
+    for number in sorted(slots, reverse=True):
+        if not count:
+            return
+        count -= slots[number].is_good
+        yield slots[number], f"{slot}, {'the best' if slots[number].is_good else 'all there is'} of its slot"
+
+
+def _of_type(newest_first: Sequence[Known], type: Type, count: int) -> Iterable[tuple[Known, str]]:
+    for backup in newest_first:
+        if backup.type == type and count:
+            count -= backup.is_good
+            yield backup, f"one of the last of its type, {type}"
+
+
+def slot_of(moment: float, slot: Scheduled) -> int:
+    """The number of the hour, day or week (of UTC, from Monday on) in which ``moment`` lies."""
+    return int((moment - (_MONDAY if slot == "weekly" else 0.0)) // INTERVALS[slot])
