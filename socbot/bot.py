@@ -39,6 +39,7 @@ from socbot.redaction import Redactor
 from socbot.storage.database import Database
 from socbot.storage.telemetry import Telemetry
 from socbot.systems.analytics import Analytics
+from socbot.systems.audit import Audit
 from socbot.systems.blacklist import Blacklist
 from socbot.systems.completions import Completions
 from socbot.systems.erasure import Erasure
@@ -53,6 +54,7 @@ from socbot.systems.settings import Settings
 from socbot.systems.signals import Signals
 from socbot.systems.traces import Traces
 from socbot.systems.vitals import Vitals
+from socbot.version import VERSION
 
 Notify: TypeAlias = Callable[[Reply], Awaitable[None]]
 
@@ -200,10 +202,13 @@ class Bot:
         self._build(database, config)
         await self._load()
         self._arrange(config)
+        stack.push_async_callback(self.audit.close)
         stack.push_async_callback(self.telemetry.close)
         stack.push_async_callback(self.errors.close)
         await stack.enter_async_context(self.dispatcher)
         if self._with_jobs:
+            self.audit.remember("start", VERSION)
+            stack.callback(lambda: self.audit.remember("stop", f"exit code {self.lifecycle.exit_code}"))
             await stack.enter_async_context(self.supervisor)
         else:
             await self.supervisor.load()
@@ -216,6 +221,7 @@ class Bot:
         pseudonyms = self._pseudonyms = Pseudonyms(database, clock, enabled=config.analytics.hash_ids)
         self.zone = zone = ZoneInfo(config.bot.time_zone)
         self.signals = Signals(database, clock, self.random, config.signals)
+        self.audit = Audit(database, clock, self.redactor, pseudonyms.of)
         self.blacklist = Blacklist(database, clock, config.blacklist, self._is_protected)
         self.rate_limiter = RateLimiter(database, clock, config.rate_limit, self.blacklist)
         self.profiler = Profiler(database, flush, clock, config.profiler, pseudonyms)
@@ -252,10 +258,12 @@ class Bot:
             clock=clock,
             random=self.random,
         )
+        self.dispatcher.ledger = self.audit
         systems = (
             self.lifecycle,
             self.settings,
             self.signals,
+            self.audit,
             self.blacklist,
             self.rate_limiter,
             self.profiler,
@@ -307,6 +315,7 @@ class Bot:
         )
         return (
             telemetry,
+            *self.audit.jobs(),
             *self.blacklist.jobs(),
             *self.rate_limiter.jobs(),
             *self.profiler.jobs(),

@@ -179,7 +179,7 @@ async def _obey_signals(
         task_status.started()
         async for number in signals:
             if hasattr(signal, "SIGHUP") and number == signal.SIGHUP:
-                await transport.tell(await _reload(bot, watchdog))
+                await transport.tell(await _reload(bot, watchdog, "signal SIGHUP"))
             elif bot.lifecycle.stopping.is_set():
                 draining.cancel()
                 await bot.drain(0.0)
@@ -187,16 +187,18 @@ async def _obey_signals(
                 bot.lifecycle.stop()
 
 
-async def _reload(bot: Bot, watchdog: Watchdog) -> Reply:
+async def _reload(bot: Bot, watchdog: Watchdog, by: str) -> Reply:
     watchdog.reloading()
     try:
         changes = await bot.reload()
     except ConfigError as error:
         _log.warning("config.yaml was not put in force: %s", error)
+        await bot.audit.record("reload", str(error), by, "invalid")
         return Reply.error(f"Nothing was changed. {error}")
     finally:
         watchdog.reloaded()
     _log.info("reloaded, generation %d: %s", bot.pipeline.generation, "; ".join(changes) or "no change")
+    await bot.audit.record("reload", "; ".join(changes) or "no change", by)
     return Reply(f"Reloaded, generation {bot.pipeline.generation}.", items=changes, tone="ok")
 
 
@@ -210,7 +212,7 @@ async def _watch(bot: Bot, transport: Transport, watchdog: Watchdog, path: str) 
             await anyio.sleep(0.2)  # an editor may still be writing
             if _stamp(path) == stamp:
                 seen = stamp
-                await transport.tell(await _reload(bot, watchdog))
+                await transport.tell(await _reload(bot, watchdog, "bot.watch_config"))
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

@@ -117,6 +117,11 @@ class Confirmations:
         del self._open[token]
         return pending
 
+    def command(self, token: str) -> Command | None:
+        """What the question behind ``token`` is about, if it is open."""
+        pending = self._open.get(token)
+        return None if pending is None else pending.command
+
     def typed(self, message: Message, identity: Identity, code: str) -> Pending | None:
         """Spend the question of this person, here, whose code was typed; None if nothing was asked of them here.
 

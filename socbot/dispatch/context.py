@@ -27,6 +27,7 @@ class Context(Struct, eq=False):
     :param enter: the outermost part of the chain that the command began on
     :param action: what runs instead of the handler: the action of a ``Confirm``
     :param confirmed: True while the action of a ``Confirm`` runs, whose question has passed the chain already
+    :param asked: the message with the command that was asked about, while that action runs
     :param failure: set by a middleware that answers in place of a failure
     :param error: kept by the chain: what ended the command, whatever was answered in its place
     :param reply: kept by the chain: what the innermost part that has ended answered
@@ -51,6 +52,7 @@ class Context(Struct, eq=False):
     _send: Send | None = None
     action: "Handler | None" = None
     confirmed: bool = False
+    asked: Message | None = None
     failure: Failure | None = None
     error: BaseException | None = None
     reply: Reply | UnsetType | None = UNSET
@@ -87,6 +89,14 @@ class Context(Struct, eq=False):
     @arguments.setter
     def arguments(self, arguments: tuple[list[object], dict[str, object]]) -> None:
         self._arguments = arguments
+
+    @property
+    def given(self) -> str:
+        """The arguments in words, with what was filled in or attached, as somebody may read them later."""
+        message = self.message if self.asked is None else self.asked
+        parts = [self.argument_text.strip(), *(f"{name}={value}" for name, value in (message.options or {}).items())]
+        parts += [f"[{attachment.name}]" for attachment in message.attachments]
+        return " ".join(part for part in parts if part)
 
     async def send(self, reply: Reply | str) -> None:
         """Show progress, in private if the command is; a host that takes none finds it in the outcome."""

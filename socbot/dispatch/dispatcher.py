@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from random import Random, SystemRandom
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
@@ -49,6 +49,23 @@ _TOLD = 60.0
 _log = logging.getLogger("socbot.dispatch")
 
 
+class Ledger(Protocol):
+    """Keeps on record what became of the commands that are not for everybody."""
+
+    def note(self, outcome: Outcome, command: Command | None, arguments: str) -> int | None:
+        """Take down how a command ended; None for the command where an answer to no open question was refused.
+
+        :param arguments: as they were given, secrets too
+        :returns: a number, where the answer has to wait for ``settle``
+        """
+
+    async def settle(self, number: int, outcome: Outcome) -> Outcome:
+        """Return ``outcome``, with a word more in its reply if need be, once what was noted of it is on the disk.
+
+        It ends within a bounded time whatever the disk does, and raises nothing of its own.
+        """
+
+
 class Dispatcher:
     """Runs commands through the chain.
 
@@ -85,6 +102,7 @@ class Dispatcher:
         self.running = 0
         self.closed: Reply | None = None
         self.maintenance: Reply | None = None
+        self.ledger: Ledger | None = None
         self._clock: Clock = clock or SystemClock()
         self._now = self._clock.monotonic
         random = random or SystemRandom()
@@ -294,9 +312,11 @@ class Dispatcher:
             else:
                 pending = self._confirmations.typed(message, identity, message.text[8:])
         except Refused as error:
-            return self._tell(
-                Outcome("refused", message, None, error.told, refused_by="confirmation", reason=error.reason)
-            )
+            refused = Outcome("refused", message, None, error.told, refused_by="confirmation", reason=error.reason)
+            asked = None if answer is None else self._confirmations.command(answer.token)
+            if self.ledger is not None and (asked is None or asked.permission != "public"):
+                self._note(self.ledger, refused, asked, "")
+            return self._tell(refused)
         if pending is None:
             return Outcome("ignored", message)
         if answer is not None and not answer.yes:
@@ -313,6 +333,7 @@ class Dispatcher:
         if pending.arguments is not None:
             ctx.arguments = pending.arguments
         ctx.action = pending.action
+        ctx.asked = pending.message
         ctx.confirmed = True
         return ctx
 
@@ -366,7 +387,10 @@ class Dispatcher:
         except BaseException as error:
             if passes_through(error):
                 ctx.error = error
-                self._finish(ctx, None, started)
+                outcome = self._outcome(ctx, None, started)
+                if self.ledger is not None and ctx.command.permission != "public":
+                    self._note(self.ledger, outcome, ctx.command, ctx.given)
+                self._finish(ctx, outcome)
                 raise
             timed_out = not isinstance(error, Exception) or isinstance(error, CommandTimeout)
             ctx.error = self._ended_early(ctx, error) if timed_out else error
@@ -375,15 +399,38 @@ class Dispatcher:
             if ctx.expired and ctx.error is None:
                 ctx.error = self._ended_early(ctx)
                 reply = self._answer_to(ctx.error)
-        return self._finish(ctx, reply, started)
+        outcome = self._outcome(ctx, reply, started)
+        if self.ledger is not None and ctx.command.permission != "public":
+            return await self._recorded(ctx, outcome, self.ledger)
+        return self._finish(ctx, outcome)
 
-    def _finish(self, ctx: Context, reply: Reply | None, started: float) -> Outcome:
+    async def _recorded(self, ctx: Context, outcome: Outcome, ledger: Ledger) -> Outcome:
+        """Have what became of the command on record before it is answered."""
+        try:
+            number = self._note(ledger, outcome, ctx.command, ctx.given)
+            if number is not None:
+                outcome = await ledger.settle(number, outcome)
+        finally:
+            outcome = self._finish(ctx, outcome)
+        return outcome
+
+    def _note(self, ledger: Ledger, outcome: Outcome, command: Command | None, arguments: str) -> int | None:
+        try:
+            return ledger.note(outcome, command, arguments)
+        except Exception:  # the ledger is not part of the command, which was run and has to be answered
+            _log.exception("what became of %s could not be noted", outcome.command)
+            return None
+
+    def _finish(self, ctx: Context, outcome: Outcome) -> Outcome:
         self.running -= 1
         if self._ended is not None:
             self._ended.set()
-        ctx.ended = True
         if ctx.slot is not None:
             self._release(ctx.slot)
+        return self._tell(outcome)
+
+    def _outcome(self, ctx: Context, reply: Reply | None, started: float) -> Outcome:
+        ctx.ended = True
         error, failure = ctx.error, ctx.failure
         status: Status = "ok"
         reason = None
@@ -393,7 +440,7 @@ class Dispatcher:
             status, reason = _status(error)
             if status in ("invalid", "unknown"):
                 ctx.refused_by = None
-        outcome = Outcome(
+        return Outcome(
             status,
             ctx.message,
             self._name(ctx.command),
@@ -407,7 +454,6 @@ class Dispatcher:
             tuple(ctx.progress) if ctx.progress else (),
             tuple(ctx.faults) if ctx.faults else (),
         )
-        return self._tell(outcome)
 
     def _name(self, found: Command) -> str | None:
         return None if found is self._unknown or found is self._too_long else found.name

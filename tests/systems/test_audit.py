@@ -1,0 +1,521 @@
+"""The audit trail: complete, in order, and not to be changed unseen."""
+
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from socbot.bot import Bot
+from socbot.config import AnalyticsConfig, StorageConfig
+from socbot.dispatch.clock import Clock
+from socbot.dispatch.commands import command
+from socbot.dispatch.context import Confirm, Context
+from socbot.dispatch.messages import Answer, Attachment, Message, User
+from socbot.dispatch.outcomes import Outcome
+from socbot.dispatch.replies import Reply
+from socbot.redaction import Redactor
+from socbot.storage.connection import Connection
+from socbot.storage.database import Database
+from socbot.storage.errors import StoreFull
+from socbot.storage.sqlite import SqliteSession
+from socbot.systems import audit as audit_module
+from socbot.systems.audit import HEAD_SETTING, MOST_DENIED, Audit, Record, append, carry_over
+from socbot.testing import OWNER, FakeClock, owner_said, said
+from tests.conftest import MakeBot
+from tests.test_tour import OWNERS_OWN, fail, names_in
+from tests.tour import TOUR, message, take
+
+SECRET = "hunter2-very-secret"
+
+
+@asynccontextmanager
+async def audit_on(storage: StorageConfig, clock: Clock | None = None) -> AsyncIterator[Audit]:
+    clock = clock or FakeClock()
+    async with Database.open(storage, clock) as database:
+        audit = Audit(database, clock, Redactor([SECRET]))
+        yield audit
+        await audit.close()
+
+
+async def fill(audit: Audit, count: int, what: str = "number") -> None:
+    def write(connection: Connection) -> None:
+        audit.append(connection, *(audit.entry("act", f"{what} {number}") for number in range(1, count + 1)))
+
+    await audit._database.write(write)
+
+
+async def sql(audit: Audit, *statements: str) -> None:
+    await audit._database.write(lambda connection: [connection.change(each) for each in statements])
+
+
+async def flaw(audit: Audit, anchor: str = "") -> str:
+    found = await audit.verify(anchor)
+    return "" if found is None else str(found)
+
+
+def shown(record: Record) -> tuple[str, str, str, str]:
+    return (record.who, record.action, record.what, record.result)
+
+
+async def trail(bot: Bot) -> list[tuple[str, str, str, str]]:
+    """Everything on record, oldest first."""
+    return [shown(each) for each in reversed(await bot.audit.entries(10_000))]
+
+
+# -- the chain ----------------------------------------------------------------------------------------
+
+
+async def test_what_is_recorded_is_read_back(either_storage: StorageConfig) -> None:
+    async with audit_on(either_storage) as audit:
+        await audit.record("expired", "user local:7", "blacklist")
+        await audit.record("reload", f"key {SECRET} \0 \ud800 " + "x" * 1_000, "signal SIGHUP", "invalid")
+        newest, oldest = await audit.entries()
+        assert shown(oldest) == ("blacklist", "expired", "user local:7", "ok")
+        assert newest.what.startswith("key [redacted] � ? xxx")
+        assert len(newest.what) <= 301
+        assert (oldest.id, newest.id, newest.previous) == (1, 2, oldest.hash)
+        assert await flaw(audit) == ""
+
+
+@pytest.mark.promise("P54")
+@pytest.mark.parametrize("place", [1, 2, 500, 999, 1_000])
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("UPDATE audit SET what = 'nothing' WHERE id = {n}", "is not as it was written"),
+        ("UPDATE audit SET at = at + 1 WHERE id = {n}", "is not as it was written"),
+        ("UPDATE audit SET result = 'denied' WHERE id = {n}", "is not as it was written"),
+        ("DELETE FROM audit WHERE id = {n}", "is missing"),
+        ("UPDATE audit SET id = 5000 WHERE id = {n}", "is missing"),
+    ],
+)
+async def test_a_record_that_was_changed_or_removed_is_named(
+    storage: StorageConfig, place: int, statement: str, told: str
+) -> None:
+    async with audit_on(storage) as audit:
+        await fill(audit, 1_000)
+        assert await flaw(audit) == ""
+        await sql(audit, statement.format(n=place))
+        assert await flaw(audit) == f"record {place} {told}"
+
+
+@pytest.mark.promise("P54")
+@pytest.mark.parametrize(("first", "second"), [(1, 2), (3, 700), (999, 1_000)])
+async def test_records_that_changed_places_are_found(storage: StorageConfig, first: int, second: int) -> None:
+    async with audit_on(storage) as audit:
+        await fill(audit, 1_000)
+        swap = ((first, 9_999), (second, first), (9_999, second))
+        await sql(audit, *(f"UPDATE audit SET id = {to} WHERE id = {of}" for of, to in swap))
+        assert await flaw(audit) == f"record {first} is not as it was written"
+
+
+@pytest.mark.promise("P54")
+@pytest.mark.parametrize("place", [1, 2, 1_000])
+async def test_a_record_that_was_replaced_with_its_hash_is_named(storage: StorageConfig, place: int) -> None:
+    async with audit_on(storage) as audit:
+        await fill(audit, 1_000)
+
+        def forge(connection: Connection) -> None:
+            [row] = connection.execute(f"SELECT * FROM audit WHERE id = {place}")
+            values = dict(zip(Record.__struct_fields__, row, strict=True)) | {"what": "forged"}
+            forged = audit_module._hash(Record(**values))
+            connection.change("UPDATE audit SET what = 'forged', hash = :hash WHERE id = :id",
+                              {"hash": forged, "id": place})  # fmt: skip
+
+        await audit._database.write(forge)
+        assert (await flaw(audit)).startswith(f"record {place} is not the one that ")
+
+
+@pytest.mark.promise("P54")
+async def test_records_put_in_are_found(storage: StorageConfig) -> None:
+    async with audit_on(storage) as audit:
+        await fill(audit, 10)
+        columns = "at, who, action, what, result, trace_id, previous, hash"
+        for id, told in ((0, "record 0 was put in before"), (11, "record 11 is not as it was written")):
+            await sql(audit, f"INSERT INTO audit (id, {columns}) SELECT {id}, {columns} FROM audit WHERE id = 1")
+            assert (await flaw(audit)).startswith(told)
+            await sql(audit, f"DELETE FROM audit WHERE id = {id}")
+        await sql(audit, f"DELETE FROM settings WHERE key = '{HEAD_SETTING}'")
+        assert (await flaw(audit)).startswith("record 10 may not be the last")
+
+
+@pytest.mark.promise("P54")
+async def test_a_chain_that_was_written_anew_lacks_the_hash_that_was_kept_elsewhere(storage: StorageConfig) -> None:
+    async with audit_on(storage) as audit:
+        await fill(audit, 20)
+        kept = (await audit.head()).hash
+        await fill(audit, 5)
+        assert await flaw(audit, kept) == ""
+        await sql(audit, "DELETE FROM audit", f"DELETE FROM settings WHERE key = '{HEAD_SETTING}'")
+        await fill(audit, 25, "another")
+        assert await flaw(audit) == ""
+        assert "no record has the hash" in await flaw(audit, kept)
+
+
+async def test_what_is_removed_at_the_end_stays_missing_when_more_is_written(storage: StorageConfig) -> None:
+    async with audit_on(storage) as audit:
+        await fill(audit, 10)
+        await sql(audit, "DELETE FROM audit WHERE id > 8")
+        await fill(audit, 3)
+        assert await flaw(audit) == "record 9 is missing"
+
+
+@given(st.lists(st.tuples(st.text(max_size=40), st.text(max_size=40)), max_size=20), st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_text_is_chained_and_any_change_of_it_is_found(texts: list[tuple[str, str]], data: st.DataObject) -> None:
+    async def check(folder: str) -> None:
+        async with audit_on(StorageConfig(url=f"sqlite:///{folder}/s.db")) as audit:
+            for action, what in texts:
+                await audit.record(action, what)
+            assert await flaw(audit) == ""
+            if texts:
+                place = data.draw(st.integers(1, len(texts)))
+                await sql(audit, f"UPDATE audit SET who = who || '!' WHERE id = {place}")
+                assert await flaw(audit) == f"record {place} is not as it was written"
+
+    with tempfile.TemporaryDirectory() as folder:
+        anyio.run(check, folder)
+
+
+async def test_several_processes_write_one_chain(postgresql: Any) -> None:
+    storage = StorageConfig(url=postgresql.new_database())
+    async with audit_on(storage) as one, audit_on(storage) as other, anyio.create_task_group() as tasks:
+
+        async def write(audit: Audit, name: str) -> None:
+            for number in range(40):
+                await audit.record("act", f"{name} {number}")
+
+        tasks.start_soon(write, one, "one")
+        tasks.start_soon(write, other, "other")
+    async with audit_on(storage) as audit:
+        assert len(await audit.entries()) == 80
+        assert await flaw(audit) == ""
+
+
+async def test_a_restored_store_gets_the_trail_of_the_one_before(either_storage: StorageConfig, tmp_path: Any) -> None:
+    async with audit_on(StorageConfig(url=f"sqlite:///{tmp_path}/old.db")) as restored:
+        await fill(restored, 4)
+        async with audit_on(either_storage) as live:
+            await fill(live, 7)
+            kept: list[Any] = []
+
+            def copy(source: Connection) -> None:
+                kept.append(audit_module.keep(source))
+
+            await live._database.read(copy)
+
+        def put(target: Connection) -> None:
+            audit_module.put_back(target, kept[0])
+
+        await restored._database.write(put)
+        await restored.record("restored", "old.db", "backup")
+        assert len(await restored.entries()) == 8
+        assert await flaw(restored) == ""
+
+
+async def test_a_store_without_a_trail_erases_none(tmp_path: Any) -> None:
+    for name in ("empty", "full"):
+        async with audit_on(StorageConfig(url=f"sqlite:///{tmp_path}/{name}.db")) as audit:
+            await fill(audit, 5 if name == "full" else 0)
+    empty, full = (SqliteSession(tmp_path / f"{name}.db") for name in ("empty", "full"))
+    carry_over(empty, full)
+    assert full.execute("SELECT count(*) FROM audit") == [(5,)]
+    carry_over(full, empty)
+    assert empty.execute("SELECT count(*) FROM audit") == [(5,)]
+    empty.close()
+    full.close()
+
+
+# -- commands -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P54")
+async def test_each_privileged_action_of_the_tour_leaves_one_record(make_bot: MakeBot) -> None:
+    async with make_bot(commands=[fail]) as bot:
+        names = await names_in(bot)
+        outcomes = await take(bot, names)
+        done = [
+            outcome
+            for outcome in outcomes
+            if outcome.command in OWNERS_OWN and not (outcome.reply is not None and outcome.reply.question)
+        ]
+        found = [(action, result) for _, action, _, result in await trail(bot)]
+        assert found == [(outcome.command, outcome.status) for outcome in done]
+        assert {who for who, *_ in await trail(bot)} == {"local:owner"}
+        assert len(found) > 50
+        assert {"reset_analytics", "clear_errors", "shutdown"} <= {action for action, _ in found}
+        assert await bot.audit.verify() is None
+
+
+@pytest.mark.promise("P54")
+async def test_each_denied_command_of_the_tour_leaves_one_record(make_bot: MakeBot, clock: FakeClock) -> None:
+    async with make_bot(commands=[fail], clock=clock) as bot:
+        names = await names_in(bot)
+        calls = [call for call in TOUR if call.text.split()[0].removeprefix("!") in OWNERS_OWN]
+        for number, call in enumerate(calls):
+            text = message(call, names).text
+            clock.forward(10)
+            assert (await bot.dispatch(said(text, str(5_000 + number)))).refused_by == "permission"
+        assert [(who, action, result) for who, action, _, result in await trail(bot)] == [
+            (f"local:{5_000 + number}", call.text.split()[0].removeprefix("!"), "denied")
+            for number, call in enumerate(calls)
+        ]
+
+
+@pytest.mark.promise("P54")
+async def test_resetting_writes_to_it_and_erases_nothing(make_bot: MakeBot) -> None:
+    async with make_bot(commands=[fail]) as bot:
+        await bot.dispatch(owner_said("!blacklist_add user 900 spam"))
+        await bot.dispatch(said("!fail", "900"))
+        for text in ("!reset_analytics", "!clear_errors", "!forget_user 900", "!reset_profile"):
+            asked = await bot.dispatch(owner_said(text))
+            assert asked.reply is not None
+            assert asked.reply.question is not None
+            await bot.dispatch(answer(asked))
+        assert [action for _, action, _, _ in await trail(bot)] == [
+            "blacklist_add", "reset_analytics", "clear_errors", "forget_user", "reset_profile",
+        ]  # fmt: skip
+        assert await bot.audit.verify() is None
+
+
+def answer(asked: Outcome, user: str = OWNER[1], *, yes: bool = True) -> Message:
+    assert asked.reply is not None
+    assert asked.reply.question is not None
+    return Message("", User(user), OWNER[0], "c1", "g1", answer=Answer(asked.reply.question.token, yes))
+
+
+async def test_a_question_leaves_a_record_of_what_was_done_only(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        asked = await bot.dispatch(owner_said("!forget_user 900"))
+        assert await trail(bot) == []
+        await bot.dispatch(answer(asked, yes=False))
+        assert await trail(bot) == []
+        asked = await bot.dispatch(owner_said("!forget_user 900"))
+        await bot.dispatch(answer(asked, "42"))
+        await bot.dispatch(answer(asked))
+        await bot.dispatch(answer(asked))
+        assert await trail(bot) == [
+            ("local:42", "forget_user", "somebody else's question", "denied"),
+            ("local:owner", "forget_user", "900", "ok"),
+            ("local:owner", "confirm", "no such question", "denied"),
+        ]
+
+
+@command("ask", permission="owner")
+async def ask(ctx: Context, what: str) -> Confirm:
+    """Asks."""
+
+    async def act(ctx: Context) -> Reply:
+        return Reply("done")
+
+    return Confirm("Really?", act)
+
+
+async def test_what_was_filled_in_before_the_question_is_on_record(make_bot: MakeBot) -> None:
+    async with make_bot(commands=[ask]) as bot:
+        asked = await bot.dispatch(
+            Message(
+                "!ask",
+                User(OWNER[1]),
+                OWNER[0],
+                "c1",
+                "g1",
+                options={"what": "all of it"},
+                attachments=(Attachment("list.json", 2, content=b"{}"),),
+            )
+        )
+        await bot.dispatch(answer(asked))
+        assert await trail(bot) == [("local:owner", "ask", "what=all of it [list.json]", "ok")]
+
+
+@command("sign", permission="owner", sensitive=True)
+async def sign(ctx: Context, secret: str) -> str:
+    """Takes a secret."""
+    return "signed"
+
+
+@command("poke", permission="admin")
+async def poke(ctx: Context) -> str:
+    """For administrators."""
+    raise ValueError("broken")
+
+
+async def test_secrets_are_no_part_of_it(make_bot: MakeBot) -> None:
+    async with make_bot(commands=[sign]) as bot:
+        await bot.dispatch(owner_said(f"!sign {SECRET}"))
+        await bot.dispatch(owner_said("!sign"))
+        await bot.dispatch(owner_said("!blacklist_add user 900 password=hunter2222"))
+        assert [(what, result) for _, _, what, result in await trail(bot)] == [
+            ("…", "ok"),
+            ("", "invalid"),
+            ("user 900 password=[redacted]", "ok"),
+        ]
+
+
+async def test_what_is_wrong_or_fails_is_on_record_and_what_is_for_everybody_is_not(make_bot: MakeBot) -> None:
+    async with make_bot(commands=[poke, fail]) as bot:
+        await bot.dispatch(said("!fail", "900"))
+        await bot.dispatch(said("!ping", "901"))
+        await bot.dispatch(owner_said("!blacklist_remove user 1 x"))
+        failed = await bot.dispatch(said("!poke", "902", admin=True))
+        await bot.dispatch(said("!poke", "903"))
+        assert await trail(bot) == [
+            ("local:owner", "blacklist_remove", "user 1 x", "invalid"),
+            ("local:902", "poke", "", f"failed {failed.error_id}"),
+            ("local:903", "poke", "", "denied"),
+        ]
+
+
+async def test_a_flood_of_strangers_does_not_grow_it(make_bot: MakeBot, clock: FakeClock) -> None:
+    async with make_bot(clock=clock) as bot:
+        await bot.dispatch(owner_said("!blacklist_add user 1 spam"))
+        for _ in range(50):
+            await bot.dispatch(said("!shutdown", "1"))  # listed
+            await bot.dispatch(said("!shutdown", "2"))  # limited after the first
+        for user in range(1_000):
+            await bot.dispatch(said("!shutdown", str(10_000 + user)))
+        clock.forward(61)
+        await bot.dispatch(said("!shutdown", "99999"))
+        found = await trail(bot)
+        assert len(found) == 1 + MOST_DENIED + 2
+        assert found[-2:] == [
+            ("socbot", "denied", f"{1_001 - MOST_DENIED} more within a minute", "denied"),
+            ("local:99999", "shutdown", "", "denied"),
+        ]
+        assert not any(who == "local:1" for who, *_ in found)
+
+
+async def test_people_are_pseudonyms_where_ids_are_hashed(make_bot: MakeBot) -> None:
+    async with make_bot(analytics=AnalyticsConfig(hash_ids=True)) as bot:
+        await bot.dispatch(said("!shutdown", "900"))
+        [(who, *_)] = await trail(bot)
+        assert who.startswith("local:#")
+
+
+# -- before the answer --------------------------------------------------------------------------------
+
+
+async def test_the_record_is_stored_before_the_answer(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        await bot.dispatch(owner_said("!blacklist"))
+        rows = await bot.database.read(lambda connection: connection.execute("SELECT action FROM audit"))
+        assert rows == [("blacklist",)]
+
+
+class Failing:
+    """Lets the store refuse to write the trail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failing = True
+        real = append
+
+        def refuse(connection: Connection, entries: Any) -> Any:
+            if self.failing:
+                raise StoreFull("no room is left on the disk for the database")
+            return real(connection, entries)
+
+        monkeypatch.setattr("socbot.systems.audit.append", refuse)
+
+
+async def test_a_full_store_is_told_and_what_was_done_is_written_later(
+    make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Failing(monkeypatch)
+    async with make_bot() as bot:
+        outcome = await bot.dispatch(owner_said("!blacklist_add user 900 spam"))
+        assert outcome.status == "ok"
+        assert "could not be written to the audit trail" in str(outcome.reply)
+        assert bot.audit.pending == 1
+        await bot.dispatch(owner_said("!blacklist"))
+        store.failing = False
+        await bot.audit.flush()
+        assert bot.audit.pending == 0
+        assert [action for _, action, _, _ in await trail(bot)] == ["blacklist_add", "blacklist"]
+        assert "audit trail" not in str((await bot.dispatch(owner_said("!blacklist"))).reply)
+
+
+async def test_the_job_writes_what_the_store_refused_before(
+    make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    store = Failing(monkeypatch)
+    async with make_bot(clock=clock, jobs=True) as bot:
+        await clock.advance(1)
+        await bot.dispatch(owner_said("!blacklist"))
+        assert bot.audit.pending == 2
+        store.failing = False
+        await clock.advance(2)
+        await bot.audit.flush()  # waits for the one that is under way
+        assert not bot.audit.pending
+        assert [action for _, action, _, _ in await trail(bot)] == ["start", "blacklist"]
+
+
+async def test_what_waits_is_bounded_and_what_is_lost_is_told(
+    storage: StorageConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socbot.systems.audit.MOST_PENDING", 5)
+    async with audit_on(storage) as audit:
+        for number in range(8):
+            audit.remember("act", str(number))
+        assert (audit.pending, audit.lost) == (5, 3)
+        found = [shown(each) for each in reversed(await audit.entries())]
+        found = [shown(each) for each in reversed(await audit.entries())]
+        assert [what for _, _, what, _ in found] == ["0", "1", "2", "3", "4",
+            "3 records were lost: the store failed for too long"]  # fmt: skip
+
+
+async def test_a_command_that_is_cut_short_is_on_record_once(make_bot: MakeBot) -> None:
+    started = anyio.Event()
+
+    @command("wait", permission="owner")
+    async def wait(ctx: Context) -> str:
+        """Waits."""
+        started.set()
+        await anyio.sleep_forever()
+        return "never"
+
+    async with make_bot(commands=[wait]) as bot:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bot.dispatch, owner_said("!wait"))
+            await started.wait()
+            tasks.cancel_scope.cancel()
+        [(who, action, _, result)] = await trail(bot)
+        assert (who, action) == ("local:owner", "wait")
+        assert result.startswith("failed")
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_write_whose_end_was_not_seen_is_neither_lost_nor_done_twice(
+    storage: StorageConfig, committed: bool
+) -> None:
+    async with audit_on(storage) as audit:
+        await audit.record("first")
+        write = audit._database.write
+
+        async def cut_short(work: Callable[[Connection], Any]) -> Any:
+            if committed:
+                await write(work)
+            raise RuntimeError("cut short")
+
+        audit._database.write = cut_short  # type: ignore[method-assign]
+        audit.remember("second")
+        with pytest.raises(RuntimeError):
+            await audit.flush()
+        audit._database.write = write  # type: ignore[method-assign]
+        audit.remember("third")
+        assert [each.action for each in reversed(await audit.entries())] == ["first", "second", "third"]
+        assert await flaw(audit) == ""
+
+
+# -- what the bot does by itself ----------------------------------------------------------------------
+
+
+async def test_starting_and_stopping_are_on_record(make_bot: MakeBot) -> None:
+    async with make_bot(jobs=True):
+        pass
+    async with make_bot() as bot:
+        assert [(who, action) for who, action, _, _ in await trail(bot)] == [("socbot", "start"), ("socbot", "stop")]
