@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
 
@@ -88,6 +89,7 @@ class Client:
         :raises ValueError: if an entry of ``allow`` is none
         """
         self.policy = Policy(allow)
+        self._check = lru_cache(maxsize=256)(self.policy.check_url)  # the same few are sent to again and again
         self._timeout, self._proxy = timeout, proxy
         if self._connections is not None:
             self._connections.configure(self.policy, proxy)
@@ -137,7 +139,7 @@ class Client:
         :raises Blocked: if the address may not be reached; nothing was sent then
         :raises EgressError: if no answer came
         """
-        target = self.policy.check_url(url, type)
+        target = self._check(url, type)
         started = anyio.current_time()
         with anyio.move_on_after(self._timeout):
             transport = self._transport or self._connections or await self._open()

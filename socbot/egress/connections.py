@@ -5,13 +5,19 @@ place for ever. Here a connection belongs to one request or to none.
 """
 
 import os
+import selectors
 import socket
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from math import inf
 
 import anyio
 import httpcore
 import httpx
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSAttribute, TLSStream
 
 from socbot.egress.client import Resolve
 from socbot.egress.errors import Blocked, TimedOut, Unreachable, Unreadable
@@ -24,6 +30,7 @@ MOST_HOSTS = 128
 KEPT_FOR = 30.0
 """Seconds for which a connection that nobody uses is kept."""
 
+_PACKET = 65_536
 _MOST_ADDRESSES = 6
 _TURN = 4.0
 """Seconds that one address of several is given to take the connection."""
@@ -35,37 +42,100 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+class Stream(httpcore.AsyncNetworkStream):
+    """A socket. What is written goes out together, before the first read: a request is one packet where it fits.
+
+    Nothing here has a time of its own: the request has one, for all of it.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._socket: socket.socket = stream.extra(SocketAttribute.raw_socket)
+        self._unsent = b""
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        await self._flush()
+        try:
+            return await self._stream.receive(max_bytes)
+        except anyio.EndOfStream:
+            return b""
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise httpcore.ReadError from error
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        self._unsent += buffer
+        if len(self._unsent) > _PACKET:
+            await self._flush()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> "Stream":
+        try:
+            wrapped = await TLSStream.wrap(
+                self._stream, hostname=server_hostname, ssl_context=ssl_context, standard_compatible=False
+            )
+        except (anyio.BrokenResourceError, anyio.EndOfStream, ssl.SSLError) as error:
+            raise httpcore.ConnectError from error
+        return Stream(wrapped)
+
+    def get_extra_info(self, info: str) -> object:
+        if info == "ssl_object":
+            return self._stream.extra(TLSAttribute.ssl_object, None)
+        return self._is_readable() if info == "is_readable" else None
+
+    async def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, b""
+        if unsent:
+            # Who closes while it is being written to may have answered before.
+            with suppress(anyio.BrokenResourceError):
+                await self._stream.send(unsent)
+
+    def _is_readable(self) -> bool:
+        # Of a connection that nobody uses: whether the other side has closed it.
+        if self._socket.fileno() < 0:
+            return True
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            return bool(selector.select(0))
+
+
 class Dialler(httpcore.AsyncNetworkBackend):
     """Connects to ``origin`` at a checked address, once; keeps what it opened, so that it can be closed."""
 
     def __init__(self, origin: Origin, policy: Policy, resolve: Resolve) -> None:
         self._origin, self._policy, self._ask = origin, policy, resolve
-        self._backend = httpcore.AnyIOBackend()
-        self._stream: httpcore.AsyncNetworkStream | None = None
+        self._stream: Stream | None = None
 
     async def connect_tcp(
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  httpcore's interface, which never gives one here
+        timeout: float | None = None,  # noqa: ASYNC109
         local_address: str | None = None,
         socket_options: "Iterable[httpcore.SOCKET_OPTION] | None" = None,
     ) -> httpcore.AsyncNetworkStream:
         addresses = (await self._addresses(host, port))[:_MOST_ADDRESSES]
-        for address in addresses[:-1]:
-            try:
-                return await self._dial(address, port, _TURN)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await self._dial(addresses[-1], port, None)
+        problem: OSError | None = None
+        for number, address in enumerate(addresses, 1):
+            # The last one may take what is left of the request's time.
+            with anyio.move_on_after(_TURN if number < len(addresses) else inf):
+                try:
+                    self._stream = Stream(await anyio.connect_tcp(address, port))
+                except OSError as error:
+                    problem = error
+                else:
+                    return self._stream
+        raise httpcore.ConnectError from problem
 
     async def aclose(self) -> None:
         if self._stream is not None:
             await self._stream.aclose()
-
-    async def _dial(self, address: str, port: int, seconds: float | None) -> httpcore.AsyncNetworkStream:
-        self._stream = await self._backend.connect_tcp(address, port, timeout=seconds)
-        return self._stream
 
     async def _addresses(self, host: str, port: int) -> list[str]:
         if (host, port) != (self._origin.host, self._origin.port):
@@ -116,21 +186,24 @@ class Endpoint:
     def in_use(self) -> bool:
         return self._slots.value < MOST_AT_ONCE
 
-    async def take(self) -> Line | None:
-        """A place, and with it a connection that is kept, if there is one. ``give_back`` ends it."""
+    async def enter(self) -> None:
+        """Wait for a place; ``leave`` gives it back."""
         await self._slots.acquire()
-        try:
-            await self.sweep()
-        except BaseException:
-            self._slots.release()
-            raise
-        return self._kept.pop() if self._kept else None
 
-    async def give_back(self, line: Line, *, usable: bool) -> None:
+    async def kept(self) -> Line | None:
+        """The connection that was used last, if one can be used again."""
+        while self._kept:
+            line = self._kept.pop()
+            if not line.connection.has_expired():
+                return line
+            await line.aclose()
+        return None
+
+    async def leave(self, line: Line | None, *, usable: bool) -> None:
         try:
-            if usable and not self._retired and line.connection.is_idle():
+            if line is not None and usable and not self._retired and line.connection.is_idle():
                 self._kept.append(line)
-            else:
+            elif line is not None:
                 await line.aclose()
         finally:
             self._slots.release()
@@ -138,10 +211,9 @@ class Endpoint:
     async def sweep(self) -> None:
         """Close what was kept too long, or was closed from the other side."""
         old = [line for line in self._kept if line.connection.has_expired()]
-        if old:
-            self._kept = [line for line in self._kept if line not in old]
-            for line in old:
-                await line.aclose()
+        self._kept = [line for line in self._kept if line not in old]
+        for line in old:
+            await line.aclose()
 
     async def retire(self) -> None:
         """Keep nothing, now or later."""
@@ -169,11 +241,13 @@ class Connections(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         origin = request.extensions["target"].origin
         endpoint = await self._endpoint(origin)
-        line = await endpoint.take() or self._open(origin)
+        await endpoint.enter()
+        line: Line | None = None
         try:
-            response = await line.connection.handle_async_request(_as_httpcore(request, origin))
+            line = await endpoint.kept() or await self._open(origin)
+            response = await line.connection.handle_async_request(_as_httpcore(request))
         except BaseException:
-            await endpoint.give_back(line, usable=False)
+            await endpoint.leave(line, usable=False)
             raise
         return httpx.Response(response.status, headers=response.headers, stream=Body(response, line, endpoint))
 
@@ -196,7 +270,9 @@ class Connections(httpx.AsyncBaseTransport):
         while self._retired:
             await self._retired.pop().retire()
 
-    def _open(self, origin: Origin) -> Line:
+    async def _open(self, origin: Origin) -> Line:
+        for endpoint in [*self._endpoints.values()]:
+            await endpoint.sweep()
         where = httpcore.Origin(origin.scheme.encode(), origin.host.encode(), origin.port)
         if self._proxy is None:
             dialler = Dialler(origin, self._policy, self._ask)
@@ -227,7 +303,7 @@ class Body(httpx.AsyncByteStream):
         try:
             await self._response.aclose()
         finally:
-            await self._endpoint.give_back(self._line, usable=True)
+            await self._endpoint.leave(self._line, usable=True)
 
 
 # -- a request, its answer, and what can go wrong between ------------------------------------------------
@@ -236,7 +312,8 @@ class Body(httpx.AsyncByteStream):
 def prepare(method: str, target: Target, body: bytes, headers: Mapping[str, str]) -> httpx.Request:
     # A compressed answer is not asked for, since what it would become is not known.
     own = {"Accept-Encoding": "identity", "User-Agent": "socbot", "Accept": "*/*"}
-    return httpx.Request(method, target.url, headers=own | dict(headers), content=body, extensions={"target": target})
+    url, _ = _urls(target)
+    return httpx.Request(method, url, headers=own | dict(headers), content=body, extensions={"target": target})
 
 
 async def read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
@@ -296,11 +373,18 @@ def _cause(error: BaseException) -> str:
     return "it closed"
 
 
-def _as_httpcore(request: httpx.Request, origin: Origin) -> httpcore.Request:
-    url = httpcore.URL(
-        scheme=origin.scheme.encode(), host=origin.host.encode(), port=origin.port, target=request.url.raw_path
-    )
+def _as_httpcore(request: httpx.Request) -> httpcore.Request:
+    _, url = _urls(request.extensions["target"])
     return httpcore.Request(request.method.encode(), url, headers=request.headers.raw, content=request.stream)
+
+
+@lru_cache(maxsize=256)
+def _urls(target: Target) -> tuple[httpx.URL, httpcore.URL]:
+    url = httpx.URL(target.url)
+    origin = target.origin
+    return url, httpcore.URL(
+        scheme=origin.scheme.encode(), host=origin.host.encode(), port=origin.port, target=url.raw_path
+    )
 
 
 def _proxy(url: str) -> httpcore.Proxy | None:
