@@ -24,6 +24,8 @@ from socbot.jobs.runner import Runner
 from socbot.jobs.schedules import Continuous, Cron, Every, Schedule, parse_schedule
 
 Notify: TypeAlias = Callable[[Reply], Awaitable[None]]
+Failed: TypeAlias = Callable[[Job, str], Awaitable[object]]
+"""Is told of a job that is not run any more, and its last error."""
 
 OVERDUE = 2
 """Intervals by which a job may be late before its owner is told."""
@@ -57,6 +59,7 @@ class Supervisor:
         self._runners: dict[str, Runner] = {}
         self._names: dict[str, Runner] = {}
         self._told: set[str] = set()
+        self._on_failed: list[Failed] = []
         self._tasks: TaskGroup | None = None
         self._fatal: CriticalJobFailed | None = None
 
@@ -90,6 +93,10 @@ class Supervisor:
                 aliases=("ScheduledTasksDashboard monitor_tasks", "monitor_tasks"),
             ),
         )
+
+    def on_failed(self, failed: Failed) -> None:
+        """Have ``failed`` called too, beside the owner's notice, when a job has failed for good."""
+        self._on_failed.append(failed)
 
     def check(self, config: JobsConfig) -> None:
         """:raises ConfigError: if ``config`` does not fit the jobs there are"""
@@ -275,6 +282,8 @@ class Supervisor:
             return
         if self._notify is not None:
             self._tasks.start_soon(self._tell, _failure_notice(name, error, self._config))
+        for failed in self._on_failed:
+            self._tasks.start_soon(self._pass_on, failed, runner.job, error)
         if runner.job.critical:
             self._fatal = CriticalJobFailed(name, error)
             self._tasks.cancel_scope.cancel()
@@ -286,6 +295,13 @@ class Supervisor:
                 await self._notify(notice)
         except Exception as error:  # whoever tells the owner is not ours, and the jobs go on
             _log.warning("the owner could not be told of a job: %s", error)
+
+    async def _pass_on(self, failed: Failed, job: Job, error: str) -> None:
+        try:
+            with anyio.move_on_after(10, shield=True):
+                await failed(job, error)
+        except Exception as reason:  # whoever listens is not ours, and the jobs go on
+            _log.warning("that the job %s has failed could not be passed on: %s", job.name, reason)
 
     async def _monitor(self) -> None:
         late = {status.name: status for status, runner in self._with_runners() if _is_late(status, runner)}

@@ -207,9 +207,11 @@ class Blacklist:
         by: str,
         duration: float | None = None,
         source: str = "manual",
+        also: Callable[[Connection, Entry], object] | None = None,
     ) -> tuple[Entry, Entry | None]:
         """List ``identity``, for ``duration`` seconds or for ever; an entry that it has is replaced.
 
+        :param also: what else is to be written with the entry, in its transaction
         :returns: the entry, and the one that it replaced
         :raises Protected: if it cannot be listed
         :raises StoreError: if it could not be stored; then nothing has changed
@@ -224,7 +226,7 @@ class Blacklist:
         with anyio.CancelScope(shield=True):  # what is committed must be in force
             async with self._changing:
                 was_listed = self.is_listed(kind, identity)
-                replaced = await self._database.write(lambda connection: _store(connection, entry, by, now))
+                replaced = await self._database.write(lambda connection: _added(connection, entry, also))
                 self._remember(kind, identity, entry.expires_at)
         return entry, replaced if was_listed else None
 
@@ -453,6 +455,13 @@ def _find(connection: Connection, kind: Kind, identity: Identity) -> Entry | Non
         _key(kind, identity),
     )
     return Entry(*rows[0]) if rows else None
+
+
+def _added(connection: Connection, entry: Entry, also: Callable[[Connection, Entry], object] | None) -> Entry | None:
+    replaced = _store(connection, entry, entry.added_by, entry.added_at)
+    if also is not None:
+        also(connection, entry)
+    return replaced
 
 
 def _store(connection: Connection, entry: Entry, by: str, now: float) -> Entry | None:

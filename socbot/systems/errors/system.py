@@ -38,6 +38,7 @@ from socbot.systems.errors.figures import (
 from socbot.systems.errors.records import DAY, HOUR, Contents, Group, HourCount, Occurrence, Record, Uncounted
 from socbot.systems.errors.watch import Watch
 from socbot.systems.identities import storable
+from socbot.systems.signals import Draft, Signals
 from socbot.tracebacks import Redact, describe
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ class Errors:
 
     :param redact: takes the secrets out of all that is kept
     :param name_of: how a user is written down
-    :param notify: tells the owner; called by the job ``error_check`` alone
+    :param notify: tells the owner; called by the job ``error_check`` alone, as is
+    :param signals: by which other systems are told
     :ivar zone: the bot's time zone, in which hours and days are told
     :ivar lost: errors that could not be kept, because the store failed for too long
     :ivar notices_lost: notices that could not be delivered
@@ -98,6 +100,7 @@ class Errors:
         *,
         redact: Redact | None = None,
         notify: Notify | None = None,
+        signals: Signals | None = None,
         name_of: Callable[[Identity], str] = _own_name,
         zone: tzinfo = UTC,
     ) -> None:
@@ -105,7 +108,7 @@ class Errors:
         self.zone = zone
         self._database, self._clock, self._random = database, clock, random
         self._redact: Redact = redact or Redactor()
-        self._notify = notify
+        self._notify, self._signals = notify, signals
         self._config = config
         self._watch = Watch(config)
         self._resolved: set[str] = set()
@@ -114,6 +117,7 @@ class Errors:
         self._queue: deque[Occurrence] = deque()
         self._uncounted: dict[str, Uncounted] = {}
         self._notices: deque[Reply] = deque(maxlen=_NOTICES)
+        self._drafts: deque[Draft] = deque(maxlen=_NOTICES)
         self._store_fails = False
         self._tidy_due = 0.0
         self._wake = anyio.Event()
@@ -247,9 +251,11 @@ class Errors:
         self._gather_notices(now)
 
     def _gather_notices(self, now: float) -> None:
-        due = self._watch.due(now)
-        self._notices.extend(due)
-        if due:
+        for news in self._watch.due(now):
+            if self._config.notify:
+                self._notices.append(news.notice)
+            if self._signals is not None:
+                self._drafts.append(news.signal)
             self._wake.set()
 
     def _new_id(self) -> str:
@@ -313,14 +319,19 @@ class Errors:
     async def run(self) -> None:
         """Tell, write and tidy for as long as the bot runs."""
         while True:
-            await self._pause(_RETRY if self._queue or self._uncounted or self._watch.is_busy else _IDLE)
+            await self._pause(_RETRY if self._is_busy else _IDLE)
             self._wake = anyio.Event()
             await self.check()
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._queue or self._uncounted or self._drafts) or self._watch.is_busy
 
     async def check(self) -> None:
         """Do once what ``run`` does."""
         now = self._clock.monotonic()
         self._gather_notices(now)
+        await self._raise()
         await self._tell()
         await self.flush()
         if now >= self._tidy_due:
@@ -331,6 +342,7 @@ class Errors:
         """Write and tell what still waits, as far as that can be done in two seconds."""
         with anyio.move_on_after(_CLOSE_PATIENCE):
             await self.flush()
+            await self._raise()
             await self._tell()
 
     async def _pause(self, seconds: float) -> None:
@@ -355,6 +367,21 @@ class Errors:
                     await self._notify(notice)
             except Exception:  # a notice that fails must not become an error, of which there would be a notice
                 self.notices_lost += 1
+
+    async def _raise(self) -> None:
+        """Raise the signals that wait; while the store is out of order, they go on waiting."""
+        if self._signals is None:
+            return
+        while self._drafts and not self._store_fails:
+            draft = self._drafts.popleft()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._signals.send(draft)
+            except StatementError as failure:  # it would fail for ever
+                _log.warning("a signal of an error could not be written: %s", failure)
+            except StoreError:
+                self._drafts.appendleft(draft)
+                return
 
     async def _tidy(self) -> None:
         keep, now = self._config.max_errors, self._clock.time()

@@ -3,15 +3,25 @@
 from collections import Counter, deque
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from socbot.config import ErrorsConfig
 from socbot.dispatch.replies import Field, Reply, escape, moment
 from socbot.systems.errors.records import Record
+from socbot.systems.signals import Draft
 
 _BETWEEN_CRITICAL = 60.0
 _REMINDER = 3_600.0
 _MOST_GROUPS = 2_000
 _MOST_HELD = 20
 _MOST_TYPES = 200
+
+
+class News(Struct, frozen=True):
+    """What there is to tell: the owner by ``notice``, other systems by ``signal``."""
+
+    notice: Reply
+    signal: Draft
 
 
 class Watch:
@@ -58,24 +68,20 @@ class Watch:
         if ((is_critical and is_fresh) or came_back) and len(self._held) < _MOST_HELD:
             self._held.append((record, came_back))
 
-    def due(self, now: float) -> list[Reply]:
-        """What the owner is to be told now."""
-        told = list(self._due(now))
-        return told if self._config.notify else []
-
-    def _due(self, now: float) -> Iterator[Reply]:
+    def due(self, now: float) -> Iterator[News]:
+        """What is to be told now."""
         if self._held and now - self._critical_told >= _BETWEEN_CRITICAL:
-            yield single_notice(self._held)
+            yield News(single_notice(self._held), single_signal(self._held))
             self._held, self._critical_told = [], now
         episode = self._episode
         if episode is None:
             return
         if self._left_in_window(now) <= self._config.error_rate_threshold // 2:
             self._episode = None
-            yield _recovered(episode, now)
+            yield News(_recovered(episode, now), _rate_signal(episode, "Error rate back to normal", over=True))
         elif now - episode.told >= _REMINDER:
             episode.told = now
-            yield self._high_rate(episode)
+            yield News(self._high_rate(episode), _rate_signal(episode, "Too many errors"))
 
     def _high_rate(self, episode: "_Episode") -> Reply:
         config = self._config
@@ -128,10 +134,43 @@ class _Episode:
         return ", ".join(f"{escape(kind, 60)} ({count})" for kind, count in self._types.most_common(5))
 
 
+def _rate_signal(episode: _Episode, title: str, *, over: bool = False) -> Draft:
+    return Draft(
+        "error",
+        title,
+        f"{episode.count} errors so far, {episode.critical} of them critical: {episode.top_types}.",
+        "info" if over else "warning",
+        "errors",
+        f"error_rate:{episode.began_at}:{'over' if over else 'on'}",
+    )
+
+
+def _chosen(held: list[tuple[Record, bool]]) -> Record:
+    """The one that is told in full."""
+    return next((record for record, _ in held if record.severity == "critical"), held[0][0])
+
+
+def single_signal(held: list[tuple[Record, bool]]) -> Draft:
+    """The same of one error as the notice, for other systems."""
+    record = _chosen(held)
+    title = "Critical error" if record.severity == "critical" else "A resolved error is back"
+    facts = [("Error id", record.error_id), ("Command", record.command or "none")]
+    if len(held) > 1:
+        facts.append(("And more", f"{len(held) - 1} errors"))
+    return Draft(
+        "error",
+        f"{title}: {record.type}",
+        record.message,
+        "critical" if record.severity == "critical" else "warning",
+        "errors",
+        f"error:{record.group_id}",
+        fields=tuple(facts),
+    )
+
+
 def single_notice(held: list[tuple[Record, bool]]) -> Reply:
     """One error, critical or of a resolved group, and how many others there are."""
-    critical = [record for record, _ in held if record.severity == "critical"]
-    record = critical[0] if critical else held[0][0]
+    record = _chosen(held)
     came_back = [record.group_id for record, came_back in held if came_back]
     lines = []
     if came_back:
@@ -141,7 +180,7 @@ def single_notice(held: list[tuple[Record, bool]]) -> Reply:
         lines.append(f"And {len(held) - 1} more: {others}.")
     return Reply(
         "\n".join(lines),
-        "🚨 Critical Error Detected" if critical else "🔁 Resolved Error Is Back",
+        "🚨 Critical Error Detected" if record.severity == "critical" else "🔁 Resolved Error Is Back",
         (
             Field("Error Type", escape(record.type, 80)),
             Field("Command", escape(record.command, 60) or "none"),

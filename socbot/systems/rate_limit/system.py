@@ -18,7 +18,7 @@ from socbot.jobs.job import Job
 from socbot.jobs.schedules import Every
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
-from socbot.systems.blacklist import Blacklist
+from socbot.systems.blacklist import Blacklist, Entry
 from socbot.systems.identities import storable
 from socbot.systems.rate_limit.enforcement import (
     UNKNOWN,
@@ -33,6 +33,7 @@ from socbot.systems.rate_limit.enforcement import (
 from socbot.systems.rate_limit.limiter import QUIET, Limiter, Refusal
 from socbot.systems.rate_limit.sharing import SharedLimits, forget_passed, shares
 from socbot.systems.rate_limit.table import Table
+from socbot.systems.signals import Draft, Signals
 
 Action: TypeAlias = Literal["warn", "timeout", "blacklist"]
 
@@ -124,12 +125,22 @@ class RateLimiter:
     """Every user's limits, the ladder of what violations cost, and who is exempt.
 
     Decisions are made on monotonic time. What is stored is wall time, and is turned back when it is loaded.
+
+    :param signals: told of whom the ladder lists
     """
 
-    def __init__(self, database: Database, clock: Clock, config: RateLimitConfig, blacklist: Blacklist) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        config: RateLimitConfig,
+        blacklist: Blacklist,
+        signals: Signals | None = None,
+    ) -> None:
         """:raises ConfigError: if the configuration is impossible"""
         self.check(config)
         self._database, self._clock, self._config, self._blacklist = database, clock, config, blacklist
+        self._signals = signals
         self._limiter = Limiter(config, Table(config.max_users))
         self._sharing = SharedLimits(database, clock)
         self._muted: dict[Identity, float] = {}
@@ -284,7 +295,14 @@ class RateLimiter:
                 by="rate_limit",
                 duration=violation.duration,
                 source="rate_limit",
+                also=self._raise_listed,
             )
+            if self._signals is not None:
+                self._signals.wake()
+
+    def _raise_listed(self, connection: Connection, entry: Entry) -> None:
+        if self._signals is not None:
+            self._signals.write(connection, _listed(entry))
 
     async def note_told(self, identity: Identity, how: str) -> None:
         """Write down how a person was told, if their last violation was a warning.
@@ -442,6 +460,20 @@ def _count_violations(connection: Connection, identity: Identity, since: float) 
         _key(identity) | {"since": since},
     )
     return int(rows[0][0])
+
+
+def _listed(entry: Entry) -> Draft:
+    """What is told of somebody whom the ladder listed."""
+    who = ":".join(entry.identity)
+    lasts = "for ever" if entry.expires_at is None else f"for {Duration(round(entry.expires_at - entry.added_at))}"
+    return Draft(
+        "security",
+        "Listed for too many commands",
+        f"{who} is on the blacklist {lasts}: {entry.reason}.",
+        source="rate_limit",
+        subject=who,
+        fields=(("User", who), ("Lasts", lasts), ("Reason", entry.reason)),
+    )
 
 
 def _reason(violation: Violation, config: RateLimitConfig) -> str:
