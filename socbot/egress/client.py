@@ -164,8 +164,7 @@ class Client:
             try:
                 content, whole = await read(response, limit)
             finally:
-                with anyio.CancelScope(shield=True):
-                    await response.aclose()
+                await response.aclose()
         except EgressError:
             raise
         except Exception as error:  # the libraries' own, some of which hold what was sent: none of it goes further

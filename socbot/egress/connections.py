@@ -178,7 +178,7 @@ class Endpoint:
     """The connections to one host: as many as are used, and those that are kept for the next request."""
 
     def __init__(self) -> None:
-        self._slots = anyio.Semaphore(MOST_AT_ONCE)
+        self._slots = anyio.Semaphore(MOST_AT_ONCE, fast_acquire=True)
         self._kept: list[Line] = []
         self._retired = False
 
