@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias, get_args
 from msgspec import Struct
 
 from socbot.config import RetentionConfig
+from socbot.systems.backup.manifest import Type
 
-Type: TypeAlias = Literal["hourly", "daily", "weekly", "manual", "pre_restore"]
 Scheduled: TypeAlias = Literal["hourly", "daily", "weekly"]
 
 TYPES: tuple[Type, ...] = get_args(Type)
@@ -65,11 +65,11 @@ def judge(backups: Iterable[Known], config: RetentionConfig) -> tuple[Verdict, .
     reasons: dict[str, list[str]] = {backup.name: [] for backup in newest_first}
     for backup, reason in _worth_keeping(newest_first, config):
         reasons[backup.name].append(reason)
-    return tuple(
-        Verdict(backup, bool(why), tuple(why) or ("its slot has another, or is past the number that is kept",))
-        for backup in newest_first
-        for why in (reasons[backup.name],)
-    )
+    return tuple(_verdict(backup, tuple(reasons[backup.name])) for backup in newest_first)
+
+
+def _verdict(backup: Known, reasons: tuple[str, ...]) -> Verdict:
+    return Verdict(backup, bool(reasons), reasons or ("its slot has another, or is past the number that is kept",))
 
 
 def _worth_keeping(newest_first: Sequence[Known], config: RetentionConfig) -> Iterable[tuple[Known, str]]:
