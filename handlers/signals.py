@@ -18,7 +18,7 @@ SeverityName = Annotated[
 ]
 Text = Annotated[Rest, Meta(description="what there is to say", min_length=1, examples=["Somebody is raiding us"])]
 Note = Annotated[Rest, Meta(description="what there is to say", examples=["It went well"])]
-Id = Annotated[str, Meta(description="the id of an incident", max_length=64, examples=["I-7Q2M9X"])]
+Id = Annotated[str, Meta(description="the id of an incident, or last", max_length=64, examples=["I-7Q2M9X"])]
 IncidentId = Annotated[Id, Completes("incident")]
 DrillKind = Annotated[str, Meta(description="what is practised, in a word", max_length=40, examples=["phishing"])]
 

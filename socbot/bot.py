@@ -31,6 +31,7 @@ from socbot.handlers import performance as performance_commands
 from socbot.handlers import pipeline as pipeline_commands
 from socbot.handlers import rate_limit as rate_limit_commands
 from socbot.handlers import settings as settings_commands
+from socbot.handlers import signals as signal_commands
 from socbot.handlers import tasks as tasks_commands
 from socbot.jobs.job import Job
 from socbot.jobs.schedules import Continuous
@@ -45,13 +46,14 @@ from socbot.systems.completions import Completions
 from socbot.systems.erasure import Erasure
 from socbot.systems.errors import Errors
 from socbot.systems.identities import Pseudonyms
+from socbot.systems.incidents import LAST, Incidents
 from socbot.systems.lifecycle import Lifecycle
 from socbot.systems.notices import Notices
 from socbot.systems.pipeline import Pipeline
 from socbot.systems.profiler import Profiler
 from socbot.systems.rate_limit import RateLimiter
 from socbot.systems.settings import Settings
-from socbot.systems.signals import Signals
+from socbot.systems.signals import SEVERITIES, Signals
 from socbot.systems.traces import Traces
 from socbot.systems.vitals import Vitals
 from socbot.version import VERSION
@@ -75,6 +77,7 @@ COMMANDS: tuple[Command, ...] = (
     *performance_commands.COMMANDS,
     *analytics_commands.COMMANDS,
     *error_commands.COMMANDS,
+    *signal_commands.COMMANDS,
     *tasks_commands.COMMANDS,
     *settings_commands.COMMANDS,
 )
@@ -220,10 +223,11 @@ class Bot:
         self.owners = frozenset((*map(identity_of, config.bot.owners), *self._own_owners))
         pseudonyms = self._pseudonyms = Pseudonyms(database, clock, enabled=config.analytics.hash_ids)
         self.zone = zone = ZoneInfo(config.bot.time_zone)
-        self.signals = Signals(database, clock, self.random, config.signals)
+        self.signals = Signals(database, clock, self.random, config.signals, self.redactor)
+        self.incidents = Incidents(database, clock, self.random, self.signals)
         self.audit = Audit(database, clock, self.redactor, pseudonyms.of)
         self.blacklist = Blacklist(database, clock, config.blacklist, self._is_protected)
-        self.rate_limiter = RateLimiter(database, clock, config.rate_limit, self.blacklist)
+        self.rate_limiter = RateLimiter(database, clock, config.rate_limit, self.blacklist, self.signals)
         self.profiler = Profiler(database, flush, clock, config.profiler, pseudonyms)
         self.traces = Traces(database, flush, clock, config.analytics, pseudonyms)
         self.errors = Errors(
@@ -233,6 +237,7 @@ class Bot:
             self.random,
             redact=self.redactor,
             notify=self.notify,
+            signals=self.signals,
             name_of=pseudonyms.of,
             zone=zone,
         )
@@ -243,6 +248,7 @@ class Bot:
         self.supervisor = Supervisor(
             database, clock, self.random, config.jobs, zone, self.notify, config.bot.shutdown_timeout / 2
         )
+        self.supervisor.on_failed(self._job_failed)
         self.completions = Completions()
         self.vitals = Vitals(clock)
         self.vitals.telemetry = lambda: (self.telemetry.waiting, self.telemetry.dropped)
@@ -263,6 +269,7 @@ class Bot:
             self.lifecycle,
             self.settings,
             self.signals,
+            self.incidents,
             self.audit,
             self.blacklist,
             self.rate_limiter,
@@ -316,6 +323,7 @@ class Bot:
         return (
             telemetry,
             *self.audit.jobs(),
+            *self.signals.jobs(),
             *self.blacklist.jobs(),
             *self.rate_limiter.jobs(),
             *self.profiler.jobs(),
@@ -332,6 +340,8 @@ class Bot:
         offer("command", lambda typed: (each.name for each in registry))
         offer("system", lambda typed: dict.fromkeys(each.group for each in registry))
         offer("topic", lambda typed: dict.fromkeys(name for each in registry for name in (each.name, each.group)))
+        offer("severity", lambda typed: SEVERITIES)
+        offer("incident", self._open_incidents)
         offer("job", lambda typed: (status.name for status in self.supervisor.status()))
         offer("middleware", lambda typed: (layer.name for layer in self.pipeline.layers))
         offer("error", self._recent_errors)
@@ -345,6 +355,9 @@ class Bot:
 
     async def _recent_groups(self, typed: str) -> Iterable[str]:
         return [record.group_id for record in await self.errors.newest(100)]
+
+    async def _open_incidents(self, typed: str) -> Iterable[str]:
+        return [LAST, *(each.id for each in await self.incidents.newest("incident", "open"))]
 
     def _keys_within(self, section: str, typed: str) -> Iterable[str]:
         return (key.removeprefix(f"{section}.") for key in self.settings.keys(section))
@@ -402,6 +415,11 @@ class Bot:
     def on_notice(self, notify: Notify, name: str = "console") -> None:
         """Have the owner told by ``notify`` too, where the ways before it fail; ``name`` is what health calls it."""
         self.notices.offer(name, notify)
+
+    async def _job_failed(self, job: Job, error: str) -> None:
+        await self.signals.raise_(
+            "job", f"Job {job.name} has failed", error, severity="critical", source="supervisor", key=f"job:{job.name}"
+        )
 
     def _is_protected(self, identity: Identity) -> bool:
         return identity in self.owners or identity in self.identities

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from socbot.bot import COMMANDS, Bot
 from socbot.dispatch.commands import command
@@ -10,7 +11,7 @@ from socbot.dispatch.context import Context
 from socbot.dispatch.messages import Message, User
 from socbot.testing import OWNER, owner_said, said
 from tests.conftest import MakeBot
-from tests.tour import TOUR, Names, message, take
+from tests.tour import TOUR, Names, message, name_of, take
 
 OWNERS_OWN = """
 blacklist_add blacklist_temp blacklist_remove blacklist blacklist_stats blacklist_history blacklist_export
@@ -24,7 +25,14 @@ run_task schedule_task task_stats pipeline pipeline_mode reload bot_stats config
 EVERYBODYS = """
 help ping uptime about why blacklist_check rate_limit_status tasks task_info
 """.split()  # noqa: SIM905 (a list that is read, not code)
-ALIASES = {"helpme": "help", "stats": "bot_stats", "stop": "shutdown", "halt": "shutdown", "reboot": "restart"}
+ADMINISTRATORS = (
+    "alert", "signals", "incident open", "incident note", "incident close", "incident list", "incident show",
+    "drill start", "drill end", "drill status",
+)  # fmt: skip
+ALIASES = {
+    "helpme": "help", "stats": "bot_stats", "stop": "shutdown", "halt": "shutdown", "reboot": "restart",
+    "incident": "incident list", "drill": "drill status",
+}  # fmt: skip
 PRIVATE = """
 blacklist_export export_analytics performance_export error_dashboard recent_errors error_details error_search
 config reset_analytics
@@ -48,14 +56,18 @@ async def names_in(bot: Bot) -> Names:
 
 def test_the_registry_carries_what_is_promised() -> None:
     permissions = {each.name: each.permission for each in COMMANDS}
-    assert permissions == dict.fromkeys(OWNERS_OWN, "owner") | dict.fromkeys(EVERYBODYS, "public")
+    assert permissions == (
+        dict.fromkeys(OWNERS_OWN, "owner")
+        | dict.fromkeys(ADMINISTRATORS, "admin")
+        | dict.fromkeys(EVERYBODYS, "public")
+    )
     assert {alias: each.name for each in COMMANDS for alias in each.aliases} == ALIASES
     assert {each.name for each in COMMANDS if each.private} == set(PRIVATE)
     assert all(each.description and each.group for each in COMMANDS)
 
 
 def test_the_tour_visits_every_command() -> None:
-    visited = {call.text.split()[0].removeprefix("!") for call in TOUR}
+    visited = {name_of(call) for call in TOUR}
     assert visited == {each.name for each in COMMANDS}
 
 
@@ -96,8 +108,7 @@ async def test_only_the_owner_runs_owner_commands(actor: str, make_bot: MakeBot)
         names = await names_in(bot)
         before = await stored(bot)
         for call in TOUR:
-            name = call.text.split()[0].removeprefix("!")
-            if name not in OWNERS_OWN:
+            if name_of(call) not in OWNERS_OWN:
                 continue
             text = message(call, names).text
             asked = Message(
@@ -108,6 +119,22 @@ async def test_only_the_owner_runs_owner_commands(actor: str, make_bot: MakeBot)
             assert outcome.status in ("refused", "ignored"), text
             assert outcome.trace is None or not outcome.trace.handler_reached, text
         assert await stored(bot) == before
+
+
+@pytest.mark.promise("P01")
+@pytest.mark.parametrize("actor", [each for each in ACTORS if each not in ("an administrator", "the guild's owner")])
+async def test_only_administrators_run_their_commands(actor: str, make_bot: MakeBot) -> None:
+    like = ACTORS[actor]
+    async with make_bot(commands=[fail]) as bot:
+        names = await names_in(bot)
+        for call in TOUR:
+            if name_of(call) not in ADMINISTRATORS:
+                continue
+            asked = structs.replace(like, text=message(call, names).text)
+            outcome = await bot.dispatch(asked)
+            assert outcome.status in ("refused", "ignored"), call.text
+            assert outcome.trace is None or not outcome.trace.handler_reached, call.text
+        assert await bot.signals.recent() == ()
 
 
 @pytest.mark.promise("P01")

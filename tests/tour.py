@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from socbot.bot import Bot
+from socbot.bot import COMMANDS, Bot
 from socbot.dispatch.messages import Answer, Attachment, Message, User
 from socbot.dispatch.outcomes import Outcome
 from socbot.testing import OWNER
@@ -86,6 +86,16 @@ TOUR = (
     Call("!notify_errors on"),
     Call("!error_mute {group} 2h"),
     Call("!error_resolve {group}"),
+    Call("!alert critical somebody is raiding us"),
+    Call("!incident open high The database is down"),
+    Call("!incident note last the disk was full"),
+    Call("!incident list"),
+    Call("!incident show last"),
+    Call("!incident close last"),
+    Call("!drill start phishing click on nothing"),
+    Call("!drill status"),
+    Call("!drill end"),
+    Call("!signals"),
     Call("!tasks"),
     Call("!task_info monitor"),
     Call("!stop_task monitor"),
@@ -99,6 +109,13 @@ TOUR = (
     Call("!restart"),
     Call("!shutdown"),
 )
+
+
+def name_of(call: Call) -> str:
+    """The command's name, of one word or two."""
+    words = call.text.removeprefix("!").split()
+    both = " ".join(words[:2])
+    return both if both in {each.name for each in COMMANDS} else words[0]
 
 
 class Names(NamedTuple):

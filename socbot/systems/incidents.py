@@ -23,6 +23,9 @@ Action: TypeAlias = Literal["opened", "note", "closed"]
 EVERYWHERE: Final = None
 """Instead of a guild: the owner's view, over all guilds and what belongs to none."""
 
+LAST: Final = "last"
+"""Instead of an id: the incident that was opened last, of those that are open."""
+
 MOST_OPEN = 50
 """Incidents of one guild that can be open at once."""
 
@@ -148,7 +151,7 @@ class Incidents:
     # -- asking -----------------------------------------------------------------------------------------
 
     async def find(self, id: str, within: str | None = EVERYWHERE) -> tuple[Incident, tuple[Entry, ...]]:
-        """The incident or drill of that id, and its timeline, oldest first.
+        """The incident or drill of that id, or ``LAST``, and its timeline, oldest first.
 
         :param within: the guild that it must belong to; ``EVERYWHERE`` for the owner
         :raises InvalidArgument: if there is none
@@ -297,6 +300,10 @@ def _closed(connection: Connection, incident: Incident, by: str, now: float) -> 
 
 
 def _found(connection: Connection, id: str, within: str | None) -> Incident:
+    if id.lower() == LAST:
+        for incident in _newest(connection, "incident", "open", within, 1):
+            return incident
+        raise InvalidArgument("id", id, "there: no incident is open")
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM incidents WHERE incident_id = :id OR incident_id = :upper",
         {"id": storable(id, 64), "upper": storable(id.upper(), 64)},
