@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from socbot.config import LogsConfig
@@ -52,6 +52,7 @@ def test_a_line_looks_as_the_older_bot_wrote_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("P37")
+@settings(deadline=None)
 @given(st.lists(st.tuples(HOSTILE, HOSTILE, st.booleans()), min_size=20, max_size=40))
 def test_an_event_is_one_line_of_text_whatever_it_holds(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, str, bool]]
@@ -65,6 +66,7 @@ def test_an_event_is_one_line_of_text_whatever_it_holds(
 
 
 @pytest.mark.promise("P37")
+@settings(deadline=None)
 @given(st.lists(st.tuples(HOSTILE, HOSTILE, st.booleans()), min_size=20, max_size=40))
 def test_an_event_is_one_line_of_json_that_reads_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, str, bool]]

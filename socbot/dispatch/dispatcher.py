@@ -16,6 +16,7 @@ from socbot.dispatch.clock import Clock, SystemClock
 from socbot.dispatch.commands import Command, Permission, Registry, command
 from socbot.dispatch.confirmations import Confirmations, Pending
 from socbot.dispatch.context import Confirm, Context, Send
+from socbot.dispatch.current import current
 from socbot.dispatch.deadlines import GRACE, Waiting, passes_through, within
 from socbot.dispatch.errors import (
     Busy,
@@ -382,6 +383,8 @@ class Dispatcher:
         started = self._now()
         seconds = ctx.command.timeout or self.timeout
         reply: Reply | None = None
+        outer = current.get()
+        current.set(ctx)
         try:
             reply = await within(ctx, ctx.enter(ctx), seconds, self._waiting)
         except BaseException as error:
@@ -399,6 +402,8 @@ class Dispatcher:
             if ctx.expired and ctx.error is None:
                 ctx.error = self._ended_early(ctx)
                 reply = self._answer_to(ctx.error)
+        finally:
+            current.set(outer)
         outcome = self._outcome(ctx, reply, started)
         if self.ledger is not None and ctx.command.permission != "public":
             return await self._recorded(ctx, outcome, self.ledger)

@@ -1,0 +1,12 @@
+"""The log of a running bot: one line an event, without secrets, written by a thread of its own.
+
+What any library logs, what Python warns of and what structlog is given goes one way: a handler of the standard
+library's root logger makes an ``Event`` of it on the thread that logs, and the writer's thread makes the line.
+"""
+
+from socbot.logs.capture import logging_to, uncaught_to_log
+from socbot.logs.files import RotatingFile
+from socbot.logs.structured import get_logger, structlog_into_logging
+from socbot.logs.writer import LogWriter
+
+__all__ = ["LogWriter", "RotatingFile", "get_logger", "logging_to", "structlog_into_logging", "uncaught_to_log"]
