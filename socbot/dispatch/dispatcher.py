@@ -390,10 +390,10 @@ class Dispatcher:
         except BaseException as error:
             if passes_through(error):
                 ctx.error = error
-                outcome = self._outcome(ctx, None, started)
+                outcome = self._finish(ctx, None, started)
                 if self.ledger is not None and ctx.command.permission != "public":
                     self._note(self.ledger, outcome, ctx.command, ctx.given)
-                self._finish(ctx, outcome)
+                self._tell(outcome)
                 raise
             timed_out = not isinstance(error, Exception) or isinstance(error, CommandTimeout)
             ctx.error = self._ended_early(ctx, error) if timed_out else error
@@ -404,20 +404,26 @@ class Dispatcher:
                 reply = self._answer_to(ctx.error)
         finally:
             current.set(outer)
-        outcome = self._outcome(ctx, reply, started)
+        outcome = self._finish(ctx, reply, started)
         if self.ledger is not None and ctx.command.permission != "public":
-            return await self._recorded(ctx, outcome, self.ledger)
-        return self._finish(ctx, outcome)
+            outcome = await self._recorded(ctx, outcome, self.ledger)
+        return self._tell(outcome)
 
     async def _recorded(self, ctx: Context, outcome: Outcome, ledger: Ledger) -> Outcome:
         """Have what became of the command on record before it is answered."""
+        number = self._note(ledger, outcome, ctx.command, ctx.given)
+        if number is None:
+            return outcome
+        self.running += 1  # it is still under way: who drains waits for it
         try:
-            number = self._note(ledger, outcome, ctx.command, ctx.given)
-            if number is not None:
-                outcome = await ledger.settle(number, outcome)
+            return await ledger.settle(number, outcome)
+        except BaseException:
+            self._tell(outcome)
+            raise
         finally:
-            outcome = self._finish(ctx, outcome)
-        return outcome
+            self.running -= 1
+            if self._ended is not None:
+                self._ended.set()
 
     def _note(self, ledger: Ledger, outcome: Outcome, command: Command | None, arguments: str) -> int | None:
         try:
@@ -426,16 +432,13 @@ class Dispatcher:
             _log.exception("what became of %s could not be noted", outcome.command)
             return None
 
-    def _finish(self, ctx: Context, outcome: Outcome) -> Outcome:
+    def _finish(self, ctx: Context, reply: Reply | None, started: float) -> Outcome:
         self.running -= 1
         if self._ended is not None:
             self._ended.set()
+        ctx.ended = True
         if ctx.slot is not None:
             self._release(ctx.slot)
-        return self._tell(outcome)
-
-    def _outcome(self, ctx: Context, reply: Reply | None, started: float) -> Outcome:
-        ctx.ended = True
         error, failure = ctx.error, ctx.failure
         status: Status = "ok"
         reason = None
