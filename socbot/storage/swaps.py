@@ -7,11 +7,12 @@ journal's own name says which, because a file can be renamed even where there is
 - ``NAME``: forward
 - ``NAME.back``: back
 - ``NAME.done``: everything new is in place, and whoever did it may still find that it is of no use
+- ``NAME.undo``: it is good; this says where that is which was there before
 """
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -43,9 +44,11 @@ class Journal(Struct, frozen=True):
     """Moves that belong together.
 
     :param name: what they are made for
+    :param before: what else is kept of the state before
     """
 
     name: str
+    before: str
     moves: tuple[Move, ...]
 
 
@@ -63,14 +66,13 @@ def plan(live: Path, staged: Path | None, former: Path) -> Move:
     )
 
 
-def carry_out(path: Path, name: str, moves: Sequence[Move], step: Step = _silent) -> None:
-    """Make ``moves`` and keep what was there; ``path`` is the journal's. To be followed by ``settle`` or ``revert``.
+def carry_out(path: Path, journal: Journal, step: Step = _silent) -> None:
+    """Make the moves and keep what was there; ``path`` is the journal's. To be followed by ``settle`` or ``revert``.
 
     :raises OSError: if that cannot be done; then everything is as it was, unless ``recover`` must be called again
     """
-    for move in moves:
+    for move in journal.moves:
         discard(Path(move.former))
-    journal = Journal(name, tuple(moves))
     step("write the journal")
     _write(path, journal)
     try:
@@ -83,8 +85,16 @@ def carry_out(path: Path, name: str, moves: Sequence[Move], step: Step = _silent
 
 
 def settle(path: Path) -> None:
-    """What was carried out is good: it cannot be reverted any more."""
-    _remove(_done(path))
+    """What was carried out is good: it is not reverted any more, and what ``last`` could have put back goes."""
+    done = _done(path)
+    if (journal := _read(done)) is None:
+        return
+    before = last(path)
+    _rename(done, _undo(path))
+    kept = {move.former for move in journal.moves}
+    for move in () if before is None else before.moves:
+        if move.former not in kept:
+            discard(Path(move.former))
 
 
 def revert(path: Path, step: Step = _silent) -> None:
@@ -104,13 +114,30 @@ def recover(path: Path, step: Step = _silent) -> Journal | None:
     :raises StoreDamaged: if the journal cannot be read
     :raises OSError: if it cannot be finished
     """
-    for journal, finish in ((_back(path), _backward), (path, _forward)):
-        if (found := _read(journal)) is not None:
-            finish(found, step)
-            step("remove the journal")
-            _remove(journal)
-            return found
-    return None
+    if (journal := _read(_back(path))) is not None:
+        _backward(journal, step)
+        step("remove the journal")
+        _remove(_back(path))
+    elif (journal := _read(path)) is not None:
+        _forward(journal, step)
+        step("close the journal")
+        _rename(path, _done(path))
+    if journal is not None:
+        settle(path)
+    return journal
+
+
+def last(path: Path) -> Journal | None:
+    """What was last carried out and is good.
+
+    :raises StoreDamaged: if that cannot be told
+    """
+    return _read(_undo(path))
+
+
+def is_open(path: Path) -> bool:
+    """Whether something was begun and is neither settled nor reverted."""
+    return any(_exists(each) for each in (path, _back(path), _done(path)))
 
 
 def _done(path: Path) -> Path:
@@ -119,6 +146,10 @@ def _done(path: Path) -> Path:
 
 def _back(path: Path) -> Path:
     return path.with_name(path.name + ".back")
+
+
+def _undo(path: Path) -> Path:
+    return path.with_name(path.name + ".undo")
 
 
 def _read(path: Path) -> Journal | None:

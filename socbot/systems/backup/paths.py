@@ -18,7 +18,7 @@ _DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", r
 
 
 def sources(paths: Iterable[str]) -> Iterator[Source]:
-    """Every file there is now at ``paths`` and beneath them; what is no plain file is left out. On a worker's thread."""
+    """Every file there is at ``paths`` and beneath them; what is no plain file is left out. On a worker's thread."""
     for path in paths:
         found = Path(path)
         if found.is_file():
@@ -65,12 +65,13 @@ def written(text: str) -> str:
     return safe
 
 
-def read_back(part: str) -> str:
+def read_back(part: str, allowed: str = "") -> str:
     """The reverse of ``written``, for what is in a folder.
 
+    :param allowed: "/" where a path is read back, to be shown
     :raises Damaged: if it is no name that ``written`` makes, or none of a file
     """
     text = unquote(part, errors="surrogateescape")
-    if written(text) != part or text in ("", ".", "..") or "/" in text or "\0" in text:
+    if written(text) != part or text in ("", ".", "..") or ("/" in text and not allowed) or "\0" in text:
         raise Damaged(part, "its name is none that a backup gives")
     return text
