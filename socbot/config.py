@@ -177,6 +177,7 @@ class HealthConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     :param margin: the part of a threshold by which a figure must be better than it to count as recovered
     :param changes: how many of the last ``of`` rounds must agree before a check's status changes
+    :param checks: modules with checks of the operator's own; read at the start only
     """
 
     interval: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
@@ -185,6 +186,7 @@ class HealthConfig(Struct, frozen=True, forbid_unknown_fields=True):
     changes: Annotated[int, Meta(ge=1, le=100)] = 2
     of: Annotated[int, Meta(ge=1, le=100)] = 3
     off: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
     notify: bool = True
     retention_days: Annotated[int, Meta(ge=1, le=3650)] = 30
     transport_ms: Threshold = Threshold(100, 300)
@@ -210,12 +212,14 @@ class WebhooksConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     :param key: seals the webhooks' addresses in the store; without it a file beside the store holds one
     :param allow: networks, hosts or host:port that may be reached although they are private, or not by https
+    :param apprise: lets webhooks of that type be added, whose requests none of these rules hold for
     """
 
     enabled: bool = True
     key: str = ""
     allow: tuple[str, ...] = ()
     proxy: str = ""
+    apprise: bool = False
     timeout: Annotated[float, Meta(ge=1, le=60)] = 15.0
     tries: Annotated[int, Meta(ge=1, le=50)] = 10
     span: Annotated[float, Meta(ge=60, le=2_592_000)] = 86_400.0
@@ -438,6 +442,19 @@ def _problems_of_webhooks(config: WebhooksConfig) -> Iterator[tuple[str, str]]:
         yield "webhooks.key", f"has to be 32 bytes in base64; {_MAKE_KEY}"
     if config.proxy and not _is_url(config.proxy):
         yield "webhooks.proxy", "is no address; one that begins with http:// was expected"
+    for entry in config.allow:
+        if (problem := _why_not_allowed(entry)) is not None:
+            yield "webhooks.allow", f"{entry!r} is no network, host, or host:port: {problem}"
+
+
+def _why_not_allowed(entry: str) -> str | None:
+    from socbot.egress.policy import Allowed
+
+    try:
+        Allowed.parse(entry)
+    except ValueError as problem:
+        return str(problem)
+    return None
 
 
 _MAKE_KEY = "`openssl rand -base64 32` makes one"
@@ -641,12 +658,17 @@ def parse_value(text: str, kind: Any, key: str) -> Any:
         if text.lower() in ("on", "true", "yes", "1", "off", "false", "no", "0"):
             return text.lower() in ("on", "true", "yes", "1")
         raise ConfigError(f"{key}: {text!r} is neither on nor off")
-    if base is float and seconds_of(text) is not None:
+    if base is float and is_length_of_time(key) and seconds_of(text) is not None:
         return text
     if get_origin(base) is Literal:
         return text
     value, _ = parse_yaml(text, key)
     return value
+
+
+def is_length_of_time(key: str) -> bool:
+    """Whether a number with a fraction at ``key`` is one of seconds."""
+    return not key.endswith(("_minutes", ".degraded", ".unhealthy", ".margin"))
 
 
 def _lengths_of_time(value: Any, kind: Any) -> Any:
@@ -693,11 +715,23 @@ def _field_type(kind: Any, name: str) -> Any:
 def key_type(key: str) -> Any:
     """The type of a dotted key such as ``rate_limit.burst``; None if there is no such key."""
     kind: Any = Config
-    for part in key.split("."):
+    for part in parts_of(key):
         kind = _field_type(kind, part)
         if kind is None:
             return None
     return kind
+
+
+def parts_of(key: str) -> tuple[str, ...]:
+    """What a dotted key is made of; a name in a map of plain values, such as that of a logger, has its own dots."""
+    kind: Any = Config
+    names = key.split(".")
+    for position, name in enumerate(names):
+        base = _base(kind)
+        if get_origin(base) is dict and not _fields(get_args(base)[1]):
+            return (*names[:position], ".".join(names[position:]))
+        kind = _field_type(kind, name)
+    return tuple(names)
 
 
 _WRITTEN_LENGTH = {"type": "string", "pattern": r"^(\d{1,9}(ms|[smhdw]))+$"}
@@ -710,6 +744,6 @@ def schema() -> dict[str, Any]:
     entry["items"] = {"anyOf": [{"type": "string"}, entry["items"]]}
     for described in made["$defs"].values():
         for key, property_ in described.get("properties", {}).items():
-            if property_.get("type") == "number" and not key.endswith("_minutes"):
+            if property_.get("type") == "number" and is_length_of_time(f".{key}"):
                 described["properties"][key] = {"anyOf": [property_, _WRITTEN_LENGTH]}
     return made

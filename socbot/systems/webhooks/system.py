@@ -1,35 +1,252 @@
 """The system: webhooks are added, changed, tested and asked here."""
 
+import difflib
+import re
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from random import Random
+from typing import get_args
+
+import anyio
+import anyio.to_thread
+import msgspec
+from msgspec import structs
+
+from socbot.config import StorageConfig, WebhooksConfig, key_bytes
+from socbot.dispatch.clock import Clock
+from socbot.dispatch.errors import WITHHELD, InvalidArgument, UserError
+from socbot.dispatch.replies import Reply, escape
+from socbot.documents import ConfigError
+from socbot.egress import Blocked, Client, mask
 from socbot.jobs.job import Job
+from socbot.jobs.schedules import Continuous, Every
+from socbot.redaction import redact as redacted
+from socbot.sealing import Seal, make_key, read_key
 from socbot.storage.connection import Connection
-from socbot.systems.signals import Signal
-from socbot.systems.webhooks.model import Attempt, Delivery, Shown, Stats, Webhook, WebhookType
+from socbot.storage.database import Database
+from socbot.systems.signals import Severity, Signal, severity_of
+from socbot.systems.webhooks import outbox
+from socbot.systems.webhooks.apprise import AppriseLibrary
+from socbot.systems.webhooks.courier import Courier, Rules
+from socbot.systems.webhooks.endpoint import Endpoint, Row, address_of, secrets_of
+from socbot.systems.webhooks.gates import Gates
+from socbot.systems.webhooks.model import (
+    TRIGGERS,
+    Attempt,
+    Counts,
+    Delivery,
+    Shown,
+    Stats,
+    Webhook,
+    WebhookType,
+)
+from socbot.systems.webhooks.schedule import Schedule
+from socbot.systems.webhooks.sending import Parcel, Sender, route, service
+from socbot.systems.webhooks.signing import parse_secret
+from socbot.tracebacks import Redact
+
+MOST_WEBHOOKS = 50
+KEYS = ("triggers", "enabled", "severity", "secret", "rate", "url")
+"""What can be set of a webhook."""
+
+_NAME = re.compile(r"(?=[^0-9])[a-z0-9][a-z0-9_-]{0,31}|[0-9][a-z0-9_-]*[a-z_-][a-z0-9_-]*", re.ASCII)
+_RECOUNT = 60.0
+
+LONGEST_HOLD = 10.0
+"""Seconds that a test waits for a limit to pass; beyond it, whoever tests wants to know now."""
+
+
+def key_path(config: StorageConfig) -> Path:
+    """Where the key lies that seals addresses, if the configuration has none: beside the store."""
+    if config.url.startswith("sqlite:///"):
+        return Path(config.url.removeprefix("sqlite:///")).parent / "webhooks.key"
+    return Path("data") / "webhooks.key"
+
+
+async def _tell_nobody(reply: Reply) -> None:
+    return None
 
 
 class Webhooks:
-    """Webhooks, and the outbox of what is sent to them."""
+    """Webhooks, and the outbox of what is sent to them.
+
+    :param key_file: holds the key that seals addresses, unless the configuration has one
+    :param client: what requests go by; by default one that ``config`` makes
+    :param redact: takes the secrets out of what was answered
+    :param notify: tells the owner, by another way than a webhook
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        random: Random,
+        config: WebhooksConfig,
+        key_file: Path,
+        *,
+        client: Client | None = None,
+        redact: Redact = redacted,
+        notify: Callable[[Reply], Awaitable[None]] = _tell_nobody,
+    ) -> None:
+        self._database, self._clock, self._random, self._key_file = database, clock, random, key_file
+        self._endpoints: dict[str, Endpoint] = {}
+        self._told: deque[tuple[str, int]] = deque()
+        self._changing = anyio.Lock()
+        self._config, self._seal = config, None if not config.key else _seal(config)
+        self._key_read = bool(config.key)
+        self._client = client or Client(config.allow, timeout=config.timeout, proxy=config.proxy)
+        self._apprise = AppriseLibrary(enabled=config.apprise, timeout=config.timeout)
+        sender = Sender(self._client, clock, Gates(clock), redact, self._apprise)
+        self._sender, self._rules = sender, _rules(config, random)
+        self._courier = Courier(database, clock, sender, random, lambda: self._rules, notify)
+
+    # -- life -----------------------------------------------------------------------------------------
 
     async def load(self) -> None:
-        raise NotImplementedError
+        """Read all from the store; also when it is another store than before."""
+        rows = await self._database.read(outbox.webhooks)
+        for endpoint in self._endpoints.values():
+            _end(endpoint)
+        self._forget_key()
+        self._endpoints = {row.name: Endpoint(row, self._keyring) for row in rows}
+        await self._recount()
+        self._courier.look()
+
+    async def aclose(self) -> None:
+        """Close the connections that are kept."""
+        await self._client.aclose()
+
+    def check(self, config: WebhooksConfig) -> None:
+        """
+        :raises ConfigError: if an entry of ``allow`` is none
+        """
+        try:
+            Client(config.allow, timeout=config.timeout, proxy=config.proxy)
+        except ValueError as error:
+            raise ConfigError(f"webhooks.allow: {error}") from None
+
+    def configure(self, config: WebhooksConfig) -> None:
+        self._client.configure(config.allow, timeout=config.timeout, proxy=config.proxy)
+        self._apprise.enabled, self._apprise.timeout = config.apprise, config.timeout
+        self._config, self._rules = config, _rules(config, self._random)
+        self._forget_key()
+        for endpoint in self._endpoints.values():
+            endpoint.reconsider()
+            if not config.enabled:
+                _end(endpoint)
+        self._courier.look()
+
+    def jobs(self) -> tuple[Job, ...]:
+        return (
+            Job("deliver", self._deliver, Continuous(), "sends to the webhooks what waits for them"),
+            Job("webhook_retention", self._sweep, Every(86_400.0), "forgets deliveries that are old"),
+        )
+
+    async def _deliver(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._keep_counting)
+            await self._courier.run(self._served)
+
+    def _served(self) -> Mapping[str, Endpoint]:
+        return self._endpoints if self._config.enabled else {}
+
+    async def _keep_counting(self) -> None:
+        while True:
+            await self._clock.sleep(_RECOUNT)
+            await self._recount()
+
+    async def _recount(self) -> None:
+        numbers, dropped = await self._database.read(outbox.counts)
+        for name, endpoint in self._endpoints.items():
+            endpoint.waiting = numbers.get((name, "waiting"), 0)
+            endpoint.dead = numbers.get((name, "dead"), 0)
+            endpoint.change(dropped=dropped.get(name, 0))
+
+    async def _sweep(self) -> None:
+        now, keep = self._clock.time(), self._config.retention_days * 86_400.0
+        most = self._config.most_waiting
+        await self._database.write(lambda connection: outbox.sweep(connection, now, keep, most))
+        await self._recount()
+
+    # -- what is sent ---------------------------------------------------------------------------------
+
+    def enqueue(self, connection: Connection, signal: Signal) -> None:
+        """Write what is to be sent of ``signal`` and to whom, in the caller's transaction, on the store's thread."""
+        if self._config.enabled:
+            self._told.extend(outbox.enqueue(connection, signal, self._config.most_waiting, self._clock.time()))
+
+    def wake(self) -> None:
+        """Deliver what was enqueued, now that it is committed."""
+        while self._told:
+            name, more = self._told.popleft()
+            if (endpoint := self._endpoints.get(name)) is not None:
+                endpoint.waiting += more
+                endpoint.poke()
+
+    @property
+    def backlog(self) -> int:
+        """Deliveries that wait."""
+        return sum(endpoint.waiting for endpoint in self._endpoints.values())
+
+    # -- webhooks -------------------------------------------------------------------------------------
+
+    def all(self) -> tuple[Webhook, ...]:
+        """By name."""
+        return tuple(self._endpoints[name].shown() for name in sorted(self._endpoints))
+
+    def get(self, name: str) -> Webhook:
+        """:raises InvalidArgument: if there is none of that name; it says the nearest"""
+        return self._endpoint(name).shown()
+
+    def _endpoint(self, name: str, argument: str = "name") -> Endpoint:
+        if (endpoint := self._endpoints.get(name.lower())) is not None:
+            return endpoint
+        near = difflib.get_close_matches(name.lower(), self._endpoints, 3)
+        hint = f"; did you mean {' or '.join(f'`{each}`' for each in near)}?" if near else ""
+        raise InvalidArgument(argument, name, f"the name of a webhook{hint}")
 
     async def add(self, name: str, type: WebhookType, url: str, triggers: tuple[str, ...], by: str) -> Webhook:
         """Keep a new webhook; ``triggers`` empty means all.
 
         :raises InvalidArgument: if the name is no name or in use, a trigger is unknown, or the URL not allowed
         """
-        raise NotImplementedError
+        name = name.lower()
+        if not _NAME.fullmatch(name):
+            raise InvalidArgument("name", name, "a name: up to 32 of a-z, 0-9, - and _, not digits alone")
+        if type not in get_args(WebhookType):
+            raise InvalidArgument("type", type, "one of discord, slack, custom or apprise")
+        wanted = _triggers(triggers or ("all",))
+        await self._check(type, url)
+        async with self._changing:
+            if name in self._endpoints:
+                raise InvalidArgument("name", name, "a name that is not in use; `remove_webhook` frees it")
+            if len(self._endpoints) >= MOST_WEBHOOKS:
+                raise UserError(f"There are {MOST_WEBHOOKS} webhooks already; remove one first.")
+            address = (await self._sealing()).seal(url, address_of(name))
+            row = Row(name, type, address, mask(url), wanted, "info", True, "", 0.0, by, self._clock.time())
+            await self._database.write(lambda connection: outbox.keep(connection, row))
+            endpoint = self._endpoints[name] = Endpoint(row, self._keyring)
+            self._courier.look()
+        return endpoint.shown()
 
-    def all(self) -> tuple[Webhook, ...]:
-        """By name."""
-        raise NotImplementedError
-
-    def get(self, name: str) -> Webhook:
-        """:raises InvalidArgument: if there is none of that name; it says the nearest"""
-        raise NotImplementedError
+    async def _check(self, type: WebhookType, url: str) -> None:
+        if type == "apprise":
+            await self._apprise.check(url)
+            return
+        try:
+            self._client.policy.check_url(url, type)
+        except Blocked as error:
+            raise InvalidArgument("url", WITHHELD, f"allowed: {error}") from None
 
     async def remove(self, name: str) -> Webhook:
         """Forget it, and what was sent or waits to be sent to it."""
-        raise NotImplementedError
+        async with self._changing:
+            endpoint = self._endpoint(name)
+            await self._database.write(lambda connection: outbox.forget(connection, endpoint.name))
+            del self._endpoints[endpoint.name]
+            _end(endpoint)
+        return endpoint.shown()
 
     async def set(self, name: str, key: str, value: str, by: str) -> tuple[str, str]:
         """Change ``triggers``, ``enabled``, ``severity``, ``secret``, ``rate`` or ``url``; what was and what is.
@@ -38,40 +255,202 @@ class Webhooks:
 
         :raises InvalidArgument: if there is no such key, or it does not take the value
         """
-        raise NotImplementedError
+        if key not in KEYS:
+            raise InvalidArgument("key", key, f"one of {', '.join(KEYS)}")
+        async with self._changing:
+            endpoint = self._endpoint(name)
+            before = _settings(endpoint)[key]
+            values = await self._values(endpoint, key, value)
+            await self._keep(endpoint, values)
+            endpoint.reconsider()
+        return before, _settings(endpoint)[key]
+
+    async def _values(self, endpoint: Endpoint, key: str, value: str) -> dict[str, object]:
+        if key == "secret":
+            return {"secrets": await self._rotated(endpoint, value)}
+        if key == "url":
+            await self._check(endpoint.type, value)
+            address = (await self._sealing()).seal(value, address_of(endpoint.name))
+            return {"address": address, "masked": mask(value)} | _REVIVED
+        if key == "enabled":
+            return {"enabled": _is_on(value)} | (_REVIVED if _is_on(value) else {})
+        if key == "triggers":
+            return {"triggers": _triggers(tuple(re.split(r"[\s,]+", value.strip())))}
+        return {"severity": _severity(value)} if key == "severity" else {"rate": _rate(value)}
+
+    async def _rotated(self, endpoint: Endpoint, value: str) -> str:
+        """The secrets with a new one first; the one before goes on signing beside it."""
+        if value.strip().lower() in ("off", "none"):
+            return ""
+        if endpoint.type != "custom":
+            raise InvalidArgument("key", "secret", "for webhooks of type custom only: no other service verifies")
+        secret = parse_secret(value)
+        if secret is None:
+            expected = "a secret: 24 to 64 bytes in base64, such as `openssl rand -base64 32` makes, or off"
+            raise InvalidArgument("value", WITHHELD, expected)
+        kept = dict.fromkeys((secret, *endpoint.secrets[:1]))
+        return (await self._sealing()).seal(msgspec.json.encode(list(kept)).decode(), secrets_of(endpoint.name))
+
+    async def _keep(self, endpoint: Endpoint, values: Mapping[str, object]) -> None:
+        row = structs.replace(endpoint.row, **values)
+        revived = row.state == "active" and (endpoint.row.state != "active" or "state" in values)
+
+        def work(connection: Connection) -> None:
+            outbox.keep(connection, row)
+            if revived:
+                outbox.revive(connection, endpoint.name)
+
+        await self._database.write(work)
+        endpoint.change(**values)
+        if revived:
+            endpoint.due.clear()
+            endpoint.parked = False
+
+    # -- tests and deliveries -------------------------------------------------------------------------
 
     async def test(self, name: str) -> Attempt:
         """Send a test message now; one that is accepted revives a webhook that was paused."""
-        raise NotImplementedError
+        endpoint = self._endpoint(name)
+        now = self._clock.time()
+        id = f"T-{self._random.randrange(16**12):012x}"
+        text = "This is a test: the webhook works if you can read it."
+        signal = Signal(id, "test", "info", "Test of the webhook " + endpoint.name, text, now, now, "bot")
+        way, gates = route(endpoint), self._sender.gates
+        if (wait := gates.wait(way, service(endpoint))) <= LONGEST_HOLD:
+            await self._clock.sleep(wait)
+        attempt = (await self._sender.send(endpoint, Parcel((signal,), id))).attempt
+        if not attempt.delivered:
+            return attempt
+        gates.open(way)
+        paused = endpoint.row.state == "paused"
+        async with self._changing:
+            if self._endpoints.get(endpoint.name) is endpoint:
+                await self._keep(endpoint, _REVIVED | {"failing_since": None})
+                endpoint.reconsider()
+        return structs.replace(attempt, revived=paused)
 
     async def deliveries(
         self, name: str | None = None, state: Shown | None = None, limit: int = 100, *, event: str | None = None
     ) -> tuple[Delivery, ...]:
         """Newest first; ``event`` is a signal's id."""
-        raise NotImplementedError
+        known = self._endpoint(name).name if name is not None else None
+        return await self._database.read(lambda connection: outbox.listed(connection, known, state, event, limit))
 
     async def retry(self, what: str) -> int:
         """Send what is dead again: a delivery by its number, or all of a webhook's by its name; how many.
 
         :raises InvalidArgument: if it is neither
         """
-        raise NotImplementedError
+        number = int(what) if re.fullmatch(r"[0-9]{1,18}", what) else None
+        name = None if number is not None else self._endpoint(what, "what").name
+        again = await self._database.write(lambda connection: outbox.again(connection, name, number))
+        if number is not None and not again:
+            raise InvalidArgument("what", what, "the number of a dead delivery, or the name of a webhook")
+        await self._recount()
+        for endpoint in self._endpoints.values():
+            endpoint.poke()
+        return again
 
     def stats(self) -> Stats:
-        raise NotImplementedError
+        each = {
+            name: Counts(at.row.sent, at.row.failed, at.waiting, at.dead, at.row.dropped)
+            for name, at in sorted(self._endpoints.items())
+        }
+        sums = (sum(values) for values in zip(*map(structs.astuple, each.values()), strict=True))
+        return Stats(Counts(*sums), each)
 
-    def jobs(self) -> tuple[Job, ...]:
-        raise NotImplementedError
+    # -- the key --------------------------------------------------------------------------------------
 
-    def enqueue(self, connection: Connection, signal: Signal) -> None:
-        """Write what is to be sent of ``signal`` and to whom, in the caller's transaction, on the store's thread."""
-        raise NotImplementedError
+    def _forget_key(self) -> None:
+        self._seal = _seal(self._config) if self._config.key else None
+        self._key_read = self._seal is not None
+        for endpoint in self._endpoints.values():
+            endpoint.forget_key()
 
-    def wake(self) -> None:
-        """Deliver what was enqueued, now that it is committed."""
-        raise NotImplementedError
+    def _keyring(self) -> Seal | None:
+        if not self._key_read:
+            self._key_read = True
+            try:
+                key = read_key(self._key_file)
+            except ConfigError:  # unreadable addresses say so, each where it is shown
+                key = None
+            self._seal = None if key is None else Seal(key)
+        return self._seal
 
-    @property
-    def backlog(self) -> int:
-        """Deliveries that wait."""
-        raise NotImplementedError
+    async def _sealing(self) -> Seal:
+        """The seal, with a key made for it if there is none yet.
+
+        :raises UserError: if there is none and none can be written
+        """
+        if (seal := self._keyring()) is not None:
+            return seal
+        try:
+            key = await anyio.to_thread.run_sync(make_key, self._key_file)
+        except (OSError, ConfigError) as error:
+            problem = error.strerror if isinstance(error, OSError) else str(error)
+            raise UserError(f"No key to seal the address with: {escape(str(problem))}. See webhooks.key.") from None
+        self._seal = Seal(key)
+        for endpoint in self._endpoints.values():
+            endpoint.forget_key()
+        return self._seal
+
+
+_REVIVED: dict[str, object] = {"state": "active", "state_reason": ""}
+
+
+def _rules(config: WebhooksConfig, random: Random) -> Rules:
+    return Rules(
+        Schedule(config.tries, config.span, random), config.pause_after, config.longest_wait, config.digest_after
+    )
+
+
+def _seal(config: WebhooksConfig) -> Seal | None:
+    key = key_bytes(config.key)
+    return None if key is None else Seal(key)
+
+
+def _end(endpoint: Endpoint) -> None:
+    if endpoint.scope is not None:
+        endpoint.scope.cancel()
+
+
+def _settings(endpoint: Endpoint) -> dict[str, str]:
+    """What is set, as it may be shown."""
+    row, secrets = endpoint.row, len(endpoint.secrets)
+    return {
+        "triggers": " ".join(row.triggers),
+        "enabled": "on" if row.enabled else "off",
+        "severity": row.severity,
+        "secret": ("none", "set", "set, and the one before signs too")[min(secrets, 2)],
+        "rate": f"{row.rate:g} a second" if row.rate else "no bound",
+        "url": row.masked,
+    }
+
+
+def _triggers(given: tuple[str, ...]) -> tuple[str, ...]:
+    wanted = tuple(dict.fromkeys(each.lower() for each in given if each))
+    for each in wanted:
+        if each not in TRIGGERS:
+            raise InvalidArgument("triggers", each, f"one of {', '.join(TRIGGERS)}")
+    if not wanted:
+        raise InvalidArgument("triggers", "", f"one or more of {', '.join(TRIGGERS)}")
+    return ("all",) if "all" in wanted else wanted
+
+
+def _is_on(value: str) -> bool:
+    if value.lower() in ("on", "true", "yes", "1", "off", "false", "no", "0"):
+        return value.lower() in ("on", "true", "yes", "1")
+    raise InvalidArgument("value", value, "on or off")
+
+
+def _severity(value: str) -> Severity:
+    severity = severity_of(value)
+    if severity is None:
+        raise InvalidArgument("value", value, "info, warning or critical")
+    return severity
+
+
+def _rate(value: str) -> float:
+    if re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", value, re.ASCII):
+        return float(value)
+    raise InvalidArgument("value", value, "messages a second, from 0.001 to 9999; 0 for no bound")
