@@ -31,6 +31,11 @@ class Server:
         data = str(self._folder / "data")
         self._run("initdb", "-D", data, "-U", "socbot", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 
+    @property
+    def socket(self) -> str:
+        """The Unix socket by which it is reached."""
+        return str(self._folder / ".s.PGSQL.5432")
+
     def new_database(self) -> str:
         """The URL of a database with nothing in it."""
         self._databases += 1

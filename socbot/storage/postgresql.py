@@ -1,8 +1,12 @@
 """PostgreSQL: one session on it, over psycopg."""
 
+import math
+import os
 import re
+import socket
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final, Literal
 from urllib.parse import unquote
@@ -11,6 +15,7 @@ import psycopg
 from psycopg.adapt import Buffer, Dumper, Loader
 from psycopg.types.numeric import IntDumper
 
+from socbot.dispatch.clock import SystemClock
 from socbot.storage.connection import NOTHING, Row, Values
 from socbot.storage.errors import (
     StatementError,
@@ -21,6 +26,11 @@ from socbot.storage.errors import (
     StoreReadOnly,
 )
 from socbot.storage.migrations import Revisions, standing, upgrade
+
+_GRACE: Final = 0.5  # seconds in which the server's own word on a statement that took too long arrives
+_ASK_AGAIN: Final = 0.1
+
+_now = SystemClock.monotonic  # what the network does takes real time
 
 _TOKENS: Final = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|::|:([A-Za-z_]\w*)|%")
 _BUSY: Final = ("55P03", "57014", "40001", "40P01")  # lock or statement timeout, serialization, deadlock
@@ -36,7 +46,7 @@ class PostgresSession:
     dialect: Literal["postgresql"] = "postgresql"
 
     def __init__(self, url: str, patience: float, *, read_only: bool = False) -> None:
-        self._url = url
+        self._url, self._patience = url, patience
         self._begin_with = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if read_only else "BEGIN"
         limit = max(1, int(patience * 1000))
         with self._errors():
@@ -46,6 +56,7 @@ class PostgresSession:
                 connect_timeout=max(2, round(patience)),
                 options=f"-c statement_timeout={limit} -c lock_timeout={limit} -c TimeZone=UTC",
             )
+        self._line = Line(self.connection.fileno(), patience + _GRACE)
         adapters = self.connection.adapters
         adapters.register_dumper(str, _TextDumper)
         adapters.register_dumper(bool, _BoolDumper)
@@ -68,23 +79,41 @@ class PostgresSession:
 
     def execute_many(self, sql: str, rows: Sequence[Values], /) -> None:
         if rows:
-            with self._errors():
+            with self._errors(), self._line:
                 self.connection.cursor().executemany(psycopg_sql(sql), rows)
 
     def begin(self, patience: float) -> None:
         self.execute(self._begin_with)
 
     def commit(self) -> None:
+        """Return once it is kept. Where the connection is lost over it, the server is asked what became of it."""
         if self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
             raise StoreError("a statement failed within the transaction; nothing of it was kept")
+        [(transaction,)] = self.execute("SELECT CAST(pg_current_xact_id_if_assigned() AS text)")
         try:
             self.execute("COMMIT")
         except StoreError as error:
-            if self.broken:
-                raise StoreError(
-                    f"the connection was lost during the commit: the change may or may not be kept ({error})"
-                ) from error
+            if self.broken and transaction is not None:
+                self._find_out(transaction, error)
+                return
             raise
+
+    def _find_out(self, transaction: str, lost: StoreError) -> None:
+        """Return if the transaction was kept.
+
+        :raises StoreError: if it was not, or if that cannot be found out within the patience
+        """
+        deadline, waiting = _now() + self._patience, threading.Event()
+        while _now() < deadline:
+            status = _status_of(transaction, self._url)
+            if status == "committed":
+                return
+            if status == "aborted":
+                raise StoreError(f"the connection was lost during the commit; nothing was kept ({lost})") from lost
+            waiting.wait(_ASK_AGAIN)
+        raise StoreError(
+            f"the connection was lost during the commit: the change may or may not be kept ({lost})"
+        ) from lost
 
     def rollback(self) -> None:
         if self.connection.closed:
@@ -95,6 +124,7 @@ class PostgresSession:
             self.connection.close()
 
     def close(self) -> None:
+        self._line.close()
         self.connection.close()
 
     def upgrade(self, revisions: Revisions) -> None:
@@ -111,7 +141,7 @@ class PostgresSession:
             raise StoreError(_without_password(f"the store could not be upgraded ({error.orig})", self._url)) from None
 
     def _run(self, sql: str, values: Values) -> psycopg.Cursor[Row]:
-        with self._errors():
+        with self._errors(), self._line:
             return self.connection.execute(psycopg_sql(sql), values)
 
     @contextmanager
@@ -121,6 +151,46 @@ class PostgresSession:
             yield
         except psycopg.Error as error:
             raise _translated_error(error, self._url) from None
+
+
+class Line:
+    """Cuts a connection whose other end has not answered for ``limit`` seconds, which nothing else would notice.
+
+    The server's own limit on a statement is of no use where its answer does not arrive.
+    """
+
+    def __init__(self, descriptor: int, limit: float) -> None:
+        self._socket = socket.socket(fileno=os.dup(descriptor))
+        self._limit, self._deadline = limit, math.inf
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, name="database-line", daemon=True).start()
+
+    def __enter__(self) -> None:
+        self._deadline = _now() + self._limit
+
+    def __exit__(self, *error: object) -> None:
+        self._deadline = math.inf
+
+    def close(self) -> None:
+        self._ended.set()
+
+    def _watch(self) -> None:
+        with self._socket:
+            while not self._ended.wait(min(1.0, self._limit / 4)):
+                if _now() > self._deadline:
+                    with suppress(OSError):  # it was closed meanwhile
+                        self._socket.shutdown(socket.SHUT_RDWR)
+                    return
+
+
+def _status_of(transaction: str, url: str) -> str | None:
+    """What became of a transaction, by its id; None while the server does not say."""
+    try:
+        with psycopg.connect(libpq_url(url), connect_timeout=2, options="-c statement_timeout=1000") as connection:
+            row = connection.execute("SELECT pg_xact_status(CAST(%s AS xid8))", (transaction,)).fetchone()
+    except psycopg.Error:  # the server is not back yet
+        return None
+    return None if row is None else row[0]
 
 
 def brought_up_to_date(session: PostgresSession, revisions: Revisions) -> PostgresSession:

@@ -67,7 +67,7 @@ async def test_work_whose_connection_is_lost_fails_and_is_not_repeated(config: S
     assert runs == [1]
 
 
-async def test_a_commit_whose_answer_is_lost_is_told_as_uncertain(config: StorageConfig) -> None:
+async def test_of_a_commit_that_was_lost_with_the_connection_it_is_found_out_what_became(config: StorageConfig) -> None:
     def arrange(connection: Connection) -> None:
         connection.execute(
             "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS"
@@ -80,7 +80,7 @@ async def test_a_commit_whose_answer_is_lost_is_told_as_uncertain(config: Storag
 
     async with Database.open(config, CLOCK) as database:
         await database.write(arrange)
-        with pytest.raises(StoreError, match="may or may not be kept"):
+        with pytest.raises(StoreError, match="nothing was kept"):
             await database.write(add("lose"))
         await database.write(add("later"))
         assert await database.read(keys) == ["later"]
