@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -85,6 +84,8 @@ def _of_header(headers: Mapping[str, str], now: float) -> float:
 
 def _date(text: str) -> float | None:
     """An HTTP date in seconds since 1970; in each of its three forms."""
+    from email.utils import parsedate_to_datetime
+
     try:
         date = parsedate_to_datetime(text) if ":" in text else None
         return None if date is None else (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
