@@ -1,7 +1,7 @@
 """SQLite: one session on a database file."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
@@ -15,6 +15,9 @@ from socbot.storage.errors import (
     StoreFull,
     StoreReadOnly,
 )
+
+_PAGES: Final = 1024
+"""How many are copied between two steps."""
 
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -94,15 +97,37 @@ class SqliteSession:
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
-    def copy_to(self, path: Path) -> None:
-        """Copy what is committed into the file at ``path``, all of it into that one; return once it is on the disk."""
+    def copy_to(self, path: Path, step: Callable[[], object] | None = None) -> None:
+        """Copy what is committed into the file at ``path``, all of it into that one; return once it is on the disk.
+
+        :param step: called every few megabytes, and what it raises ends it; with one, the copy need not outlive the
+            machine, and is not waited for
+        """
         with _sqlite_errors():
             target = sqlite3.connect(path, isolation_level=None)
             try:
-                self.connection.backup(target)
+                if step is None:
+                    self.connection.backup(target)
+                else:
+                    target.execute("PRAGMA journal_mode = OFF")
+                    target.execute("PRAGMA synchronous = OFF")
+                    self.connection.backup(target, pages=_PAGES, progress=lambda *_: step())
                 target.execute("PRAGMA journal_mode = DELETE")
             finally:
                 target.close()
+
+    def read_in_pieces(self, sql: str, count: int) -> tuple[tuple[str, ...], Iterator[list[Row]]]:
+        """The columns, and the rows, ``count`` at a time."""
+        cursor = self._run(sql, NOTHING)
+        return tuple(column[0] for column in cursor.description), self._pieces(cursor, count)
+
+    def _pieces(self, cursor: sqlite3.Cursor, count: int) -> Iterator[list[Row]]:
+        while True:
+            with _sqlite_errors():
+                rows = cursor.fetchmany(count)
+            if not rows:
+                return
+            yield rows
 
     def close(self) -> None:
         with _sqlite_errors():

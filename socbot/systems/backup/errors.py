@@ -53,13 +53,7 @@ class TooNewBackup(BackupError):
 
 
 class NoRoom(BackupError):
-    """The disk has less room than is needed; both in bytes."""
-
-    def __init__(self, needed: int, free: int) -> None:
-        self.needed, self.free = needed, free
-        super().__init__(
-            f"That needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free: make room and try again."
-        )
+    """The disk is full, or would be."""
 
 
 class Cancelled(BackupError):

@@ -75,7 +75,7 @@ class Keyring:
         """Whether new backups are signed, and can be sealed."""
         return self._current is not None
 
-    def bytes(self, count: int) -> bytes:
+    def fresh(self, count: int) -> bytes:
         """Fresh ones, that nobody can guess."""
         return self._random_bytes(count)
 
@@ -89,7 +89,7 @@ class Keyring:
         if isinstance(self._current, bytes):
             return self._current, AS_IT_IS
         if self._salted is None:
-            self._salted = Stretch(self.bytes(16))
+            self._salted = Stretch(self.fresh(16))
         return self._made(self._current, self._salted), self._salted
 
     def find(self, id: str, stretch: Stretch) -> bytes:

@@ -1,0 +1,148 @@
+"""Writing a backup's file: what goes in is hashed, compressed by other threads and, if asked, sealed, as it is read."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from msgspec import Struct
+
+from socbot.storage.snapshots import Source
+from socbot.systems.backup import tape
+from socbot.systems.backup.errors import Unreadable
+from socbot.systems.backup.manifest import MOST_FILES, Digest, File, check_names
+
+CHUNK: Final = 1024 * 1024
+WHOLE: Final = 4 * 1024 * 1024
+"""Files up to this size are read at once, and again if they changed meanwhile; bytes."""
+
+_TRIES: Final = 3
+
+
+class Sink(Protocol):
+    def write(self, data: bytes | memoryview, /) -> object: ...
+
+
+class _Counted:
+    """Passes on what it is given and knows how much that was, and its hash."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink, self.hash, self.size = sink, hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> None:
+        self.hash.update(data)
+        self.size += len(data)
+        self._sink.write(data)
+
+
+class Packed(Struct, frozen=True):
+    """What was written: bytes, and their SHA-256."""
+
+    files: tuple[File, ...]
+    size: int
+    sha256: Digest
+
+
+class Packer:
+    """Writes sources, one after the other, to ``sink``.
+
+    :param moment: what the files are dated, seconds since 1970
+    :param step: told, after each piece, how many bytes it had; what it raises ends the packing
+    """
+
+    def __init__(self, sink: Sink, level: int, moment: int, step: Callable[[int], object]) -> None:
+        from zstandard import ZstdCompressor
+
+        self._sink = _Counted(sink)
+        threads = min(4, os.cpu_count() or 1)
+        self._compressor = ZstdCompressor(level=level, threads=threads, write_checksum=True).compressobj()
+        self._moment, self._step = moment, step
+        self._files: list[File] = []
+
+    def add(self, source: Source) -> None:
+        """:raises Unreadable: if it cannot be read, or did not hold still"""
+        check_names((source.name,))
+        if len(self._files) == MOST_FILES:
+            raise Unreadable(source.name, f"there are more than {MOST_FILES:,} files")
+        if source.path is None:
+            self._add(source.name, 0o600, len(source.content), iter((source.content,)))
+            return
+        with _opened(source.path) as file:
+            before = os.fstat(file.fileno())
+            if before.st_size <= WHOLE:
+                content = _whole(file, source.path)
+                chunks, size = iter((content,)), len(content)
+            else:
+                chunks, size = _chunks(file, source.path, before), before.st_size
+            self._add(source.name, before.st_mode & 0o777, size, chunks)
+
+    def finish(self) -> Packed:
+        """:raises Damaged: if the names of the sources do not go together"""
+        check_names(file.name for file in self._files)
+        self._write(tape.END)
+        self._sink.write(self._compressor.flush())
+        return Packed(tuple(self._files), self._sink.size, self._sink.hash.hexdigest())
+
+    def _add(self, name: str, mode: int, size: int, chunks: Iterator[bytes | memoryview]) -> None:
+        self._write(tape.header(name, size, mode, self._moment))
+        digest = hashlib.sha256()
+        for chunk in chunks:
+            digest.update(chunk)
+            self._write(chunk)
+            self._step(len(chunk))
+        self._write(tape.padding(size))
+        self._files.append(File(name, size, mode, digest.hexdigest()))
+
+    def _write(self, data: bytes | memoryview) -> None:
+        if packed := self._compressor.compress(data):
+            self._sink.write(packed)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The plain file at ``path``, and nothing that merely stands there: no link, pipe or device."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise Unreadable(str(path), "it is no plain file")
+    except OSError as error:
+        raise Unreadable(str(path), error.strerror or str(error)) from None
+    return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def _whole(file: BinaryIO, path: Path) -> bytes:
+    """All of it, as it was at one moment."""
+    for _ in range(_TRIES):
+        before = os.fstat(file.fileno())
+        file.seek(0)
+        content = _read(file, before.st_size + 1, path)
+        if _unchanged(before, os.fstat(file.fileno())) and len(content) == before.st_size:
+            return content
+    raise Unreadable(str(path), "it changes all the time; back up a copy of it")
+
+
+def _chunks(file: BinaryIO, path: Path, before: os.stat_result) -> Iterator[bytes]:
+    """As much as there was at the beginning: what was added meanwhile belongs to the next backup."""
+    left = before.st_size
+    while left:
+        chunk = _read(file, min(CHUNK, left), path)
+        if not chunk:
+            raise Unreadable(str(path), "it became shorter while it was read")
+        left -= len(chunk)
+        yield chunk
+    after = os.fstat(file.fileno())
+    if not _unchanged(before, after) and after.st_size <= before.st_size:
+        raise Unreadable(str(path), "it was changed while it was read")
+
+
+def _read(file: BinaryIO, count: int, path: Path) -> bytes:
+    try:
+        return file.read(count)
+    except OSError as error:
+        raise Unreadable(str(path), error.strerror or str(error)) from None
+
+
+def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
