@@ -168,7 +168,7 @@ async def forget_user(ctx: Context, erasure: Erasure, user: UserRef) -> Confirm:
         if not erased:
             return Reply(f"Nothing was stored about {shown}.")
         kept = any(each.kept for each in erased)
-        note = " What is active on the blacklist was kept: take it off there first." if kept else ""
+        note = " What is marked so was kept: an active blacklist entry, and the audit trail." if kept else ""
         return Reply(
             f"What was stored about {shown}.{note}",
             title="User forgotten",
@@ -231,7 +231,7 @@ def _failing(each: CommandTally) -> str:
 
 
 def _erased(each: Erased) -> str:
-    return f"{each.place}: {each.count} {'kept, because it is active' if each.kept else 'erased'}"
+    return f"{each.place}: {each.count} {'kept' if each.kept else 'erased'}"
 
 
 def _lines(lines: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from socbot.jobs.schedules import Every
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
+from socbot.systems.audit import Audit
 from socbot.systems.identities import storable
 
 Kind: TypeAlias = Literal["user", "guild"]
@@ -127,10 +128,15 @@ class Blacklist:
     """
 
     def __init__(
-        self, database: Database, clock: Clock, config: BlacklistConfig, protected: Callable[[Identity], bool]
+        self,
+        database: Database,
+        clock: Clock,
+        config: BlacklistConfig,
+        protected: Callable[[Identity], bool],
+        audit: Audit | None = None,
     ) -> None:
         self._database, self.clock, self._config = database, clock, config
-        self._protected = protected
+        self._protected, self._audit = protected, audit
         self._ends: dict[Kind, dict[Identity, float]] = {"user": {}, "guild": {}}
         self._users, self._guilds = self._ends["user"], self._ends["guild"]
         self._ending: list[_End] = []
@@ -278,6 +284,9 @@ class Blacklist:
         def move(connection: Connection) -> None:
             for _, kind, identity in due:
                 _drop(connection, kind, identity, "expired", "blacklist", at, "")
+            if self._audit is not None:
+                ended = ", ".join(f"{kind} {':'.join(identity)}" for _, kind, identity in due)
+                self._audit.append(connection, self._audit.entry("expired", ended, "blacklist"))
 
         try:
             await self._database.write(move)

@@ -40,7 +40,7 @@ class Erasure:
     """Deletes what is stored of one person.
 
     An active blacklist entry stays, with its history: it protects others. So does what a person did to others as an
-    owner, whose name stands in the histories.
+    owner, whose name stands in the histories, and the audit trail, of which nothing can be taken out unseen.
 
     :param flush: writes what was recorded and is still in memory
     """
@@ -89,4 +89,9 @@ def _erase(connection: Connection, person: dict[str, object]) -> tuple[Erased, .
         else:
             count = connection.change(f"DELETE FROM {table} WHERE {theirs}", person)
         erased.append(Erased(place, count, kept=bool(active)))
+    written = [f"{person['platform']}:{name}" for name in names]
+    [(count,)] = connection.execute(
+        "SELECT COUNT(*) FROM audit WHERE who IN (:name, :pseudonym)", {"name": written[0], "pseudonym": written[1]}
+    )
+    erased.append(Erased("audit trail", count, kept=True))
     return tuple(each for each in erased if each.count)

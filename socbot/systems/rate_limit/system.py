@@ -18,6 +18,7 @@ from socbot.jobs.job import Job
 from socbot.jobs.schedules import Every
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
+from socbot.systems.audit import Audit
 from socbot.systems.blacklist import Blacklist, Entry
 from socbot.systems.identities import storable
 from socbot.systems.rate_limit.enforcement import (
@@ -136,11 +137,12 @@ class RateLimiter:
         config: RateLimitConfig,
         blacklist: Blacklist,
         signals: Signals | None = None,
+        audit: Audit | None = None,
     ) -> None:
         """:raises ConfigError: if the configuration is impossible"""
         self.check(config)
         self._database, self._clock, self._config, self._blacklist = database, clock, config, blacklist
-        self._signals = signals
+        self._signals, self._audit = signals, audit
         self._limiter = Limiter(config, Table(config.max_users))
         self._sharing = SharedLimits(database, clock)
         self._muted: dict[Identity, float] = {}
@@ -275,7 +277,7 @@ class RateLimiter:
         case = _Case(identity, command, self._clock.time(), guild or "", enforced)
         with anyio.CancelScope(shield=True):  # what is committed must be in force
             key, violation = await self._database.write(
-                lambda connection: _record_violation(connection, case, config, spared)
+                lambda connection: self._record(connection, case, config, spared)
             )
             await self._punish(identity, violation)
         if violation.enforced != UNKNOWN or guild is None or violation.duration is None:
@@ -295,14 +297,26 @@ class RateLimiter:
                 by="rate_limit",
                 duration=violation.duration,
                 source="rate_limit",
-                also=self._raise_listed,
+                also=self._tell_of_listing,
             )
             if self._signals is not None:
                 self._signals.wake()
 
-    def _raise_listed(self, connection: Connection, entry: Entry) -> None:
+    def _record(
+        self, connection: Connection, case: "_Case", config: RateLimitConfig, spared: bool
+    ) -> tuple[int, Violation]:
+        key, violation = _record_violation(connection, case, config, spared)
+        if violation.action == "timeout" and violation.duration is not None and self._audit is not None:
+            what = f"user {':'.join(case.identity)} for {Duration(violation.duration)}, {_reason(violation, config)}"
+            self._audit.append(connection, self._audit.entry("timeout", what, "rate_limit"))
+        return key, violation
+
+    def _tell_of_listing(self, connection: Connection, entry: Entry) -> None:
         if self._signals is not None:
             self._signals.write(connection, _listed(entry))
+        if self._audit is not None:
+            what = f"user {':'.join(entry.identity)}, {entry.reason}"
+            self._audit.append(connection, self._audit.entry("blacklist", what, "rate_limit"))
 
     async def note_told(self, identity: Identity, how: str) -> None:
         """Write down how a person was told, if their last violation was a warning.
