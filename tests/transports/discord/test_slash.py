@@ -221,10 +221,13 @@ def test_what_people_find_under_the_slash() -> None:
     assert groups == {
         "analytics": "command_stats config export forget_user guild_stats heatmap reset show top_errors user_stats",
         "blacklist": "add export history import list remove stats temp",
+        "drill": "end start status",
         "errors": "clear config dashboard details mute notify recent resolve search stats trends",
+        "incident": "close list note open show",
         "performance": "compare export profile_command reset_profile show slow_commands",
         "pipeline": "mode reload show",
         "rate_limit": "config exempt reset_violations set_command_cooldown stats test",
+        "signals": "alert show",
         "task": "restart run schedule start stats stop",
     }
     assert {each["name"] for each in SLASH.commands if each["type"] == 1} - groups.keys() == {
