@@ -161,7 +161,7 @@ def _translated(error: sqlite3.Error) -> StoreError:
         return StoreBusy("another process is writing to the database")
     if primary in _DAMAGED:
         return StoreDamaged(f"the database is damaged ({error}): restore a backup")
-    if primary == sqlite3.SQLITE_FULL:
+    if primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:  # the file that connections share
         return StoreFull("no room is left on the disk for the database")
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return StoreReadOnly(f"the database cannot be written ({error})")
