@@ -56,6 +56,8 @@ from socbot.systems.settings import Settings
 from socbot.systems.signals import SEVERITIES, Signals
 from socbot.systems.traces import Traces
 from socbot.systems.vitals import Vitals
+from socbot.systems.webhooks import Webhooks
+from socbot.systems.webhooks.system import key_path
 from socbot.version import VERSION
 
 Notify: TypeAlias = Callable[[Reply], Awaitable[None]]
@@ -208,6 +210,7 @@ class Bot:
         stack.push_async_callback(self.audit.close)
         stack.push_async_callback(self.telemetry.close)
         stack.push_async_callback(self.errors.close)
+        stack.push_async_callback(self.webhooks.aclose)
         await stack.enter_async_context(self.dispatcher)
         if self._with_jobs:
             self.audit.remember("start", VERSION)
@@ -224,6 +227,16 @@ class Bot:
         pseudonyms = self._pseudonyms = Pseudonyms(database, clock, enabled=config.analytics.hash_ids)
         self.zone = zone = ZoneInfo(config.bot.time_zone)
         self.signals = Signals(database, clock, self.random, config.signals, self.redactor)
+        self.webhooks = Webhooks(
+            database,
+            clock,
+            self.random,
+            config.webhooks,
+            key_path(config.storage),
+            redact=self.redactor,
+            notify=self.notify,
+        )
+        self.signals.deliver_by(self.webhooks.enqueue, self.webhooks.wake)
         self.incidents = Incidents(database, clock, self.random, self.signals)
         self.audit = Audit(database, clock, self.redactor, pseudonyms.of)
         self.blacklist = Blacklist(database, clock, config.blacklist, self._is_protected)
@@ -269,6 +282,7 @@ class Bot:
             self.lifecycle,
             self.settings,
             self.signals,
+            self.webhooks,
             self.incidents,
             self.audit,
             self.blacklist,
@@ -295,6 +309,7 @@ class Bot:
         await self.rate_limiter.load()
         await self._pseudonyms.load()
         await self.errors.load()
+        await self.webhooks.load()
 
     def _arrange(self, config: Config) -> None:
         self.dispatcher.add(*COMMANDS, *self._own_commands)
@@ -324,6 +339,7 @@ class Bot:
             telemetry,
             *self.audit.jobs(),
             *self.signals.jobs(),
+            *self.webhooks.jobs(),
             *self.blacklist.jobs(),
             *self.rate_limiter.jobs(),
             *self.profiler.jobs(),
@@ -374,6 +390,7 @@ class Bot:
         take_part(lambda config: lambda: self.errors.configure(config.errors))
         take_part(self._prepare_jobs)
         take_part(lambda config: lambda: self.signals.configure(config.signals))
+        take_part(self._prepare_webhooks)
         take_part(lambda config: lambda: self._apply_bot(config))
 
     def _prepare_rate_limit(self, config: Config) -> Callable[[], None]:
@@ -382,6 +399,10 @@ class Bot:
                 raise ConfigError(f"rate_limit.cooldowns.{name}: there is no such command")
         self.rate_limiter.check(config.rate_limit)
         return lambda: self.rate_limiter.configure(config.rate_limit)
+
+    def _prepare_webhooks(self, config: Config) -> Callable[[], None]:
+        self.webhooks.check(config.webhooks)
+        return lambda: self.webhooks.configure(config.webhooks)
 
     def _prepare_jobs(self, config: Config) -> Callable[[], None]:
         self.supervisor.check(config.jobs)
