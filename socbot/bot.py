@@ -3,9 +3,10 @@
 import importlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
+from functools import partial, wraps
+from itertools import chain
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
@@ -23,10 +24,13 @@ from socbot.dispatch.messages import Identity, Message
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.documents import ConfigError
+from socbot.egress import Client
 from socbot.handlers import analytics as analytics_commands
 from socbot.handlers import blacklist as blacklist_commands
 from socbot.handlers import bot as bot_commands
 from socbot.handlers import errors as error_commands
+from socbot.handlers import health as health_commands
+from socbot.handlers import logs as log_commands
 from socbot.handlers import performance as performance_commands
 from socbot.handlers import pipeline as pipeline_commands
 from socbot.handlers import rate_limit as rate_limit_commands
@@ -34,20 +38,25 @@ from socbot.handlers import settings as settings_commands
 from socbot.handlers import signals as signal_commands
 from socbot.handlers import tasks as tasks_commands
 from socbot.jobs.job import Job
-from socbot.jobs.schedules import Continuous
+from socbot.jobs.schedules import Continuous, Every
 from socbot.jobs.supervisor import Supervisor
 from socbot.redaction import Redactor
+from socbot.storage.connection import Connection
 from socbot.storage.database import Database
-from socbot.storage.telemetry import Telemetry
+from socbot.storage.telemetry import Sink, Telemetry
 from socbot.systems.analytics import Analytics
 from socbot.systems.audit import Audit
 from socbot.systems.blacklist import Blacklist
 from socbot.systems.completions import Completions
 from socbot.systems.erasure import Erasure
 from socbot.systems.errors import Errors
+from socbot.systems.health import Check, Health, builtin
+from socbot.systems.health.meters import Increase, Meter
+from socbot.systems.health.switch import through
 from socbot.systems.identities import Pseudonyms
 from socbot.systems.incidents import LAST, Incidents
 from socbot.systems.lifecycle import Lifecycle
+from socbot.systems.logs import Logs
 from socbot.systems.notices import Notices
 from socbot.systems.pipeline import Pipeline
 from socbot.systems.profiler import Profiler
@@ -80,7 +89,9 @@ COMMANDS: tuple[Command, ...] = (
     *analytics_commands.COMMANDS,
     *error_commands.COMMANDS,
     *signal_commands.COMMANDS,
+    *health_commands.COMMANDS,
     *tasks_commands.COMMANDS,
+    *log_commands.COMMANDS,
     *settings_commands.COMMANDS,
 )
 
@@ -126,7 +137,7 @@ class Bot:
         self._own_commands = tuple(options.get("commands", ()))
         self._own_systems = tuple(options.get("systems", ()))
         self._own_owners = tuple(options.get("owners", ()))
-        self.identities = frozenset(options.get("identities", ()))
+        self.identities = frozenset((*options.get("identities", ()), builtin.CANARY))
         self.clock: Clock = options.get("clock") or SystemClock()
         self.random = options.get("random") or SystemRandom()
         self._with_jobs = options.get("jobs", True)
@@ -212,12 +223,15 @@ class Bot:
         stack.push_async_callback(self.errors.close)
         stack.push_async_callback(self.webhooks.aclose)
         await stack.enter_async_context(self.dispatcher)
+        await stack.enter_async_context(self._egress)
+        await stack.enter_async_context(self.health)
         if self._with_jobs:
             self.audit.remember("start", VERSION)
             stack.callback(lambda: self.audit.remember("stop", f"exit code {self.lifecycle.exit_code}"))
             await stack.enter_async_context(self.supervisor)
         else:
             await self.supervisor.load()
+        self.health.readiness.started = True
 
     def _build(self, database: Database, config: Config) -> None:
         clock = self.clock
@@ -239,8 +253,8 @@ class Bot:
         self.signals.deliver_by(self.webhooks.enqueue, self.webhooks.wake)
         self.incidents = Incidents(database, clock, self.random, self.signals)
         self.audit = Audit(database, clock, self.redactor, pseudonyms.of)
-        self.blacklist = Blacklist(database, clock, config.blacklist, self._is_protected)
-        self.rate_limiter = RateLimiter(database, clock, config.rate_limit, self.blacklist, self.signals)
+        self.blacklist = Blacklist(database, clock, config.blacklist, self._is_protected, self.audit)
+        self.rate_limiter = RateLimiter(database, clock, config.rate_limit, self.blacklist, self.signals, self.audit)
         self.profiler = Profiler(database, flush, clock, config.profiler, pseudonyms)
         self.traces = Traces(database, flush, clock, config.analytics, pseudonyms)
         self.errors = Errors(
@@ -255,13 +269,14 @@ class Bot:
             zone=zone,
         )
         self.analytics = Analytics(database, flush, clock, config.analytics, pseudonyms, zone)
-        self.erasure = Erasure(database, flush, clock, pseudonyms)
+        self.erasure = Erasure(database, self._flush_all, clock, pseudonyms)
         self.erasure.tell(lambda identity: self.rate_limiter.forget_user(identity))
         self.erasure.tell(self.errors.forget_user)
         self.supervisor = Supervisor(
             database, clock, self.random, config.jobs, zone, self.notify, config.bot.shutdown_timeout / 2
         )
         self.supervisor.on_failed(self._job_failed)
+        self.logs = Logs(database, clock, config.logs, self.redactor, zone)
         self.completions = Completions()
         self.vitals = Vitals(clock)
         self.vitals.telemetry = lambda: (self.telemetry.waiting, self.telemetry.dropped)
@@ -278,6 +293,20 @@ class Bot:
             random=self.random,
         )
         self.dispatcher.ledger = self.audit
+        self.health = Health(
+            database,
+            clock,
+            config.health,
+            self.signals,
+            self.vitals,
+            closing=self._closing,
+            notify=self.notify,
+            redact=self.redactor,
+            zone=zone,
+        )
+        self._egress = Client(config.webhooks.allow, timeout=config.webhooks.timeout, proxy=config.webhooks.proxy)
+        self.health.switch.call = through(self._egress)
+        self.health.add(*self._checks(config), *chain.from_iterable(map(checks_of, config.health.checks)))
         systems = (
             self.lifecycle,
             self.settings,
@@ -293,7 +322,9 @@ class Bot:
             self.analytics,
             self.erasure,
             self.supervisor,
+            self.logs,
             self.vitals,
+            self.health,
             self.notices,
             self.completions,
             *self._own_systems,
@@ -310,9 +341,35 @@ class Bot:
         await self._pseudonyms.load()
         await self.errors.load()
         await self.webhooks.load()
+        await self.health.load()
+
+    def _checks(self, config: Config) -> tuple[Check, ...]:
+        """What health looks at."""
+        clock, vitals, supervisor, telemetry, meter = self.clock, self.vitals, self.supervisor, self.telemetry, Meter()
+        self._dropped = Increase(clock, config.health.interval)
+        stall = lambda: self.health.last_stall  # noqa: E731
+        return (
+            builtin.transport(vitals),
+            builtin.database(self.database, clock, self.random),
+            builtin.canary(self.dispatch, clock, lambda: self.dispatcher.prefixes[0]),
+            builtin.memory(meter),
+            builtin.cpu(meter),
+            builtin.machine_cpu(meter),
+            builtin.event_loop(lambda: vitals.worst_lag(self.health.config.interval), stall),
+            builtin.disk(lambda: folders_of(self.config)),
+            builtin.jobs(supervisor.status, supervisor.late),
+            builtin.webhooks(lambda: self.webhooks.backlog if self.webhooks.all() else None),
+            builtin.telemetry(lambda: telemetry.dropped, lambda: telemetry.failure is not None, self._dropped),
+            builtin.audit(lambda: self.audit.pending, self.audit.flush),
+        )
+
+    def _closing(self) -> str:
+        """Why no commands are taken."""
+        closed = self.dispatcher.closed
+        return "is shutting down" if self.lifecycle.stopping.is_set() else "" if closed is None else closed.text
 
     def _arrange(self, config: Config) -> None:
-        self.dispatcher.add(*COMMANDS, *self._own_commands)
+        self.dispatcher.add(*COMMANDS, builtin.health_canary, *self._own_commands)
         for module in config.handlers:
             self.dispatcher.add(*commands_of(module))
         self.supervisor.add(*self.jobs())
@@ -327,7 +384,7 @@ class Bot:
             self.rate_limiter.write,
             self.pipeline.write,
         ):
-            self.telemetry.add_sink(sink)
+            self.telemetry.add_sink(without_canary(sink))
         self.dispatcher.observe(self.telemetry.record)
         self.dispatcher.observe(self.errors.observe)
 
@@ -347,6 +404,8 @@ class Bot:
             *self.analytics.jobs(),
             *self.errors.jobs(),
             *self.notices.jobs(),
+            *self.logs.jobs(),
+            *self.health.jobs(),
             *self.supervisor.jobs(),
         )
 
@@ -361,6 +420,7 @@ class Bot:
         offer("job", lambda typed: (status.name for status in self.supervisor.status()))
         offer("middleware", lambda typed: (layer.name for layer in self.pipeline.layers))
         offer("error", self._recent_errors)
+        offer("logger", lambda typed: self.logs.names())
         offer("group", self._recent_groups)
         offer("setting", lambda typed: (name for each in sections for name in (each, *self.settings.keys(each))))
         for section in sections:
@@ -388,7 +448,9 @@ class Bot:
         take_part(lambda config: lambda: self.traces.configure(config.analytics))
         take_part(lambda config: lambda: self.analytics.configure(config.analytics))
         take_part(lambda config: lambda: self.errors.configure(config.errors))
+        take_part(lambda config: lambda: self.logs.configure(config.logs))
         take_part(self._prepare_jobs)
+        take_part(lambda config: lambda: self._configure_health(config))
         take_part(lambda config: lambda: self.signals.configure(config.signals))
         take_part(self._prepare_webhooks)
         take_part(lambda config: lambda: self._apply_bot(config))
@@ -407,6 +469,13 @@ class Bot:
     def _prepare_jobs(self, config: Config) -> Callable[[], None]:
         self.supervisor.check(config.jobs)
         return lambda: self.supervisor.configure(config.jobs)
+
+    def _configure_health(self, config: Config) -> None:
+        webhooks = config.webhooks
+        self._egress.configure(webhooks.allow, timeout=webhooks.timeout, proxy=webhooks.proxy)
+        self.health.configure(config.health)
+        self._dropped.seconds = config.health.interval
+        self.supervisor.follow("health", Every(config.health.interval))
 
     def _apply_bot(self, config: Config) -> None:
         told = self.settings.maintenance
@@ -438,6 +507,7 @@ class Bot:
         self.notices.offer(name, notify)
 
     async def _job_failed(self, job: Job, error: str) -> None:
+        await self.audit.record("give up", f"job {job.name}: {error}", "supervisor", "failed")
         await self.signals.raise_(
             "job", f"Job {job.name} has failed", error, severity="critical", source="supervisor", key=f"job:{job.name}"
         )
@@ -449,6 +519,10 @@ class Bot:
         _log.error("%s lost a batch: %s", getattr(sink, "__qualname__", sink), error, exc_info=error)
 
     async def _flush(self) -> None:
+        await self.telemetry.flush()
+
+    async def _flush_all(self) -> None:
+        await self.audit.flush()
         await self.telemetry.flush()
 
 
@@ -475,6 +549,37 @@ def secrets_of(config: Config, environ: Mapping[str, str] = os.environ) -> tuple
         webhooks.proxy,
     )
     return tuple(dict.fromkeys(filter(None, known)))
+
+
+def without_canary(sink: Sink[Outcome]) -> Sink[Outcome]:
+    """``sink``, but for the command with which health tries the chain: nobody has used the bot by that."""
+
+    @wraps(sink)
+    def write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        sink(connection, [outcome for outcome in outcomes if outcome.message.platform != builtin.PLATFORM])
+
+    return write
+
+
+def folders_of(config: Config) -> dict[str, Path]:
+    """Where the bot writes, by what it writes there."""
+    url = config.storage.url
+    store = {"store": Path(url.removeprefix("sqlite:///")).parent} if url.startswith("sqlite:///") else {}
+    return store | {"log": Path(config.logs.file).parent, "backups": Path(config.backup.folder)}
+
+
+def checks_of(module: str) -> tuple[Check, ...]:
+    """The checks of an operator's own module: its ``CHECKS``.
+
+    :raises ConfigError: if there is no such module, or it has none
+    """
+    try:
+        found = importlib.import_module(module).CHECKS
+    except ImportError as error:
+        raise ConfigError(f"health.checks: {module} cannot be imported: {error}") from error
+    except AttributeError:
+        raise ConfigError(f"health.checks: module {module} has no CHECKS") from None
+    return tuple(found)
 
 
 def identity_of(text: str) -> Identity:

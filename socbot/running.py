@@ -20,7 +20,7 @@ from socbot.dispatch.replies import Reply, printable
 from socbot.documents import ConfigError
 from socbot.exit_codes import EXIT_FAILURE
 from socbot.jobs.job import CriticalJobFailed
-from socbot.logs import logging_to
+from socbot.logs import logging_to, structlog_into_logging, uncaught_to_log
 from socbot.transports.base import Transport, TransportRefused
 from socbot.transports.console import OWNER, PLATFORM, Console, converse
 from socbot.watchdog import Watchdog
@@ -42,10 +42,16 @@ async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
     own = [] if on_discord else [(PLATFORM, OWNER)]
     bot = Bot(loaded, owners=own, identities=[(PLATFORM, "socbot")])
     with ExitStack() as stack:
-        stack.enter_context(logging_to(loaded.config.logs, bot.redactor))
+        log = stack.enter_context(logging_to(loaded.config.logs, bot.redactor))
+        stack.enter_context(uncaught_to_log())
+
+        def started() -> None:
+            bot.logs.attach(log)
+            stack.enter_context(structlog_into_logging())
+
         failure, code = "", EXIT_FAILURE
         try:
-            return await _serve(bot, loaded, connect)
+            return await _serve(bot, loaded, connect, started)
         except* CriticalJobFailed as failed:
             failure = "; ".join(str(error) for error in failed.exceptions)
         except* TransportRefused as refused:
@@ -64,13 +70,16 @@ def _each(group: ExceptionGroup[TransportRefused]) -> Iterator[TransportRefused]
             yield error
 
 
-async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport]) -> int:
-    watchdog = Watchdog()
+async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], started: Callable[[], None]) -> int:
+    watchdog = Watchdog(lambda stall: bot.health.note_stall(stall.where, stall.stack))
     draining = anyio.CancelScope()
     async with bot, watchdog, anyio.create_task_group() as tasks:
+        started()
         transport = connect(bot)
         bot.vitals.loop_lag = watchdog.lag
         bot.vitals.stalls = lambda: watchdog.stalls
+        bot.vitals.worst_lag = watchdog.worst
+        bot.health.liveness.overdue = lambda: watchdog.stalled
         await tasks.start(_obey_signals, bot, transport, watchdog, draining)
         if loaded.path is not None and loaded.config.bot.watch_config:
             tasks.start_soon(_watch, bot, transport, watchdog, str(loaded.path))

@@ -30,6 +30,8 @@ BEAT = 0.05
 
 MINUTE = round(60 / BEAT)
 
+_MINUTES = 60
+
 _log = logging.getLogger(__name__)
 
 
@@ -118,6 +120,8 @@ class Watchdog:
         self._systemd = systemd or Systemd.from_environment()
         self._now = (clock or SystemClock()).monotonic
         self._lags: deque[float] = deque(maxlen=MINUTE)
+        self._worst: deque[tuple[float, float]] = deque(maxlen=_MINUTES)
+        self._late = 0.0
         self._due = 0.0
         self._loop_thread = 0
         self._stop = threading.Event()
@@ -164,10 +168,22 @@ class Watchdog:
         lags = tuple(self._lags) or (0.0,)
         return Lag(sum(lags) / len(lags), max(lags))
 
+    def worst(self, seconds: float) -> float:
+        """Seconds by which the loop was late at worst in about the last ``seconds``, an hour at most."""
+        since = self._now() - seconds
+        return max((worst for began, worst in tuple(self._worst) if began + 60 >= since), default=0.0)
+
     @property
     def overdue(self) -> float:
         """Seconds by which the loop is late now; may be asked from any thread."""
         return max(0.0, self._now() - self._due)
+
+    @property
+    def stalled(self) -> float:
+        """Seconds for which the loop is known to stand still, as this thread sees it: not what the whole process was
+        suspended for. May be asked from any thread.
+        """
+        return self._late
 
     # -- on the loop ----------------------------------------------------------------------------------
 
@@ -175,8 +191,17 @@ class Watchdog:
         while True:
             await anyio.sleep(BEAT)
             now = self._now()
-            self._lags.append(max(0.0, now - self._due))
+            lag = max(0.0, now - self._due)
+            self._lags.append(lag)
+            self._remember(now, lag)
             self._due = now + BEAT
+
+    def _remember(self, now: float, lag: float) -> None:
+        """The worst of each minute."""
+        if not self._worst or now - self._worst[-1][0] >= 60:
+            self._worst.append((now, lag))
+        elif lag > self._worst[-1][1]:
+            self._worst[-1] = (self._worst[-1][0], lag)
 
     # -- on the thread --------------------------------------------------------------------------------
 
@@ -194,6 +219,7 @@ class Watchdog:
                 # A process that was suspended, or got no processor, is late on this thread too, and that is nobody's
                 # fault; a call that holds the interpreter's lock keeps this thread waiting as well, but burns time.
                 late += min(passed, now - seen, max(2 * BEAT, busy))
+            self._late = late
             if late >= self._threshold and not told:
                 told = True
                 self._tell(now - seen)

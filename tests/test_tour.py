@@ -11,7 +11,7 @@ from socbot.dispatch.context import Context
 from socbot.dispatch.messages import Message, User
 from socbot.testing import OWNER, owner_said, said
 from tests.conftest import MakeBot
-from tests.tour import TOUR, Names, message, name_of, take
+from tests.tour import TOUR, Names, logged, message, name_of, take
 
 OWNERS_OWN = """
 blacklist_add blacklist_temp blacklist_remove blacklist blacklist_stats blacklist_history blacklist_export
@@ -19,11 +19,13 @@ blacklist_import rate_limit_config set_command_cooldown reset_violations rate_li
 rate_limit_test performance profile_command slow_commands performance_export reset_profile performance_compare
 analytics command_stats user_stats guild_stats analytics_heatmap export_analytics reset_analytics
 analytics_config top_errors forget_user error_dashboard recent_errors error_details error_stats error_config
+view_logs log_level export_logs search_logs clear_logs log_config set_log_size set_log_backups log_stats
 clear_errors error_search error_trends notify_errors error_resolve error_mute stop_task start_task restart_task
 run_task schedule_task task_stats pipeline pipeline_mode reload bot_stats config maintenance shutdown restart
+health_history health_config
 """.split()  # noqa: SIM905 (a list that is read, not code)
 EVERYBODYS = """
-help ping uptime about why blacklist_check rate_limit_status tasks task_info
+help ping uptime about health why blacklist_check rate_limit_status tasks task_info
 """.split()  # noqa: SIM905 (a list that is read, not code)
 ADMINISTRATORS = (
     "alert", "signals", "incident open", "incident note", "incident close", "incident list", "incident show",
@@ -35,7 +37,7 @@ ALIASES = {
 }  # fmt: skip
 PRIVATE = """
 blacklist_export export_analytics performance_export error_dashboard recent_errors error_details error_search
-config reset_analytics
+config reset_analytics view_logs search_logs export_logs log_stats
 """.split()  # noqa: SIM905 (a list that is read, not code)
 
 
@@ -75,7 +77,8 @@ async def test_every_command_works(make_bot: MakeBot, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(f"storage: {{url: 'sqlite:///{tmp_path}/data/socbot.db'}}\n")
     async with make_bot(path, commands=[fail], jobs=True) as bot:
-        outcomes = await take(bot, await names_in(bot))
+        with logged(bot, tmp_path / "logs" / "bot.log"):
+            outcomes = await take(bot, await names_in(bot))
         wrong = [
             (outcome.message.text, outcome.status, str(outcome.reply)) for outcome in outcomes if outcome.status != "ok"
         ]

@@ -1,10 +1,15 @@
 """The tour: every command once, with arguments that make it do its work."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from socbot.bot import COMMANDS, Bot
+from socbot.config import LogsConfig
 from socbot.dispatch.messages import Answer, Attachment, Message, User
 from socbot.dispatch.outcomes import Outcome
+from socbot.logs import logging_to
 from socbot.testing import OWNER
 
 CANARY_FREE = '{"users": {"901": {"reason": "imported"}}, "guilds": {}}'
@@ -96,6 +101,21 @@ TOUR = (
     Call("!drill status"),
     Call("!drill end"),
     Call("!signals"),
+    Call("!health"),
+    Call("!health_history 24"),
+    Call("!health_config"),
+    Call("!health_config set transport_ms.degraded 120"),
+    Call("!health_config reset transport_ms.degraded"),
+    Call("!view_logs 20"),
+    Call("!log_level httpx WARNING"),
+    Call("!log_level httpx default"),
+    Call("!search_logs /error|warning/"),
+    Call("!export_logs"),
+    Call("!log_config"),
+    Call("!set_log_size 20"),
+    Call("!set_log_backups 3"),
+    Call("!log_stats"),
+    Call("!clear_logs"),
     Call("!tasks"),
     Call("!task_info monitor"),
     Call("!stop_task monitor"),
@@ -129,6 +149,14 @@ class Names(NamedTuple):
 def message(call: Call, names: Names) -> Message:
     text = call.text.format(trace=names.trace, error=names.error, group=names.group)
     return Message(text, THE_OWNER, OWNER[0], "c1", "g1", attachments=call.attachments)
+
+
+@contextmanager
+def logged(bot: Bot, file: Path) -> Iterator[None]:
+    """A log for the bot, as ``socbot run`` has one."""
+    with logging_to(LogsConfig(file=str(file), level="DEBUG"), bot.redactor) as writer:
+        bot.logs.attach(writer)
+        yield
 
 
 async def take(bot: Bot, names: Names) -> list[Outcome]:

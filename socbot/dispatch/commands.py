@@ -31,6 +31,7 @@ class Command(Struct, frozen=True, eq=False):  # a command is itself: compared a
     :param metered: False where a rate limit is not to count it
     :param menu: its label in the menu of a user, on platforms where users have one; the user is its first ``UserRef``,
         or its ``id`` with the ``kind`` user
+    :param hidden: it is listed and suggested nowhere
     """
 
     name: str
@@ -48,6 +49,7 @@ class Command(Struct, frozen=True, eq=False):  # a command is itself: compared a
     sensitive: bool = False
     metered: bool = True
     menu: str = ""
+    hidden: bool = False
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -79,6 +81,7 @@ def command(
     sensitive: bool = False,
     metered: bool = True,
     menu: str = "",
+    hidden: bool = False,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Command]:
     """Make a command of an async function ``(ctx, …) -> Reply | str | None``.
 
@@ -103,7 +106,7 @@ def command(
         holds_secrets = sensitive or any(parameter.secret for parameter in signature.parameters)
         return Command(
             name, handler, signature, description, rest.strip(), permission, tuple(aliases),
-            group, cooldown, timeout, concurrency, private, holds_secrets, metered, menu,
+            group, cooldown, timeout, concurrency, private, holds_secrets, metered, menu, hidden,
         )  # fmt: skip
 
     return make
@@ -174,18 +177,18 @@ class Registry:
             return tuple(known for known in self._commands if known.startswith(name.lower() + " "))[:count]
         if self._near is None:
             self._near = {}
-            for known in self._commands:
+            for known in (name for name, each in self._commands.items() if not each.hidden):
                 for rest in _with_dropped(known):
                     self._near.setdefault(rest, []).append(known)
         found = {known for rest in _with_dropped(name.lower()) for known in self._near.get(rest, ())}
         return tuple(difflib.get_close_matches(name.lower(), sorted(found), count, cutoff=0.6))
 
     def __iter__(self) -> Iterator[Command]:
-        """Each command once, in the order of registration."""
-        return iter(dict.fromkeys(self._commands.values()))
+        """Each command once, in the order of registration; hidden ones are not among them."""
+        return iter(dict.fromkeys(each for each in self._commands.values() if not each.hidden))
 
     def __len__(self) -> int:
-        return len(dict.fromkeys(self._commands.values()))
+        return sum(1 for _ in self)
 
 
 def _with_dropped(name: str) -> set[str]:

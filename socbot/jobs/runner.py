@@ -8,7 +8,7 @@ from random import Random
 import anyio
 from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from socbot.config import JobConfig, JobsConfig
 from socbot.dispatch.clock import Clock
@@ -139,6 +139,14 @@ class Runner:
         before = self.schedule
         self._own = config.jobs.get(self.job.name, JobConfig())
         self._restarts.config = config
+        if self.schedule != before:
+            self._timetable = timetable(self.schedule, self._clock, self._clock.time(), self._zone)
+        self._wake()
+
+    def follow(self, schedule: Schedule) -> None:
+        """Have another schedule of its own; one that was chosen or configured goes before it."""
+        before = self.schedule
+        self.job = structs.replace(self.job, schedule=schedule)
         if self.schedule != before:
             self._timetable = timetable(self.schedule, self._clock, self._clock.time(), self._zone)
         self._wake()

@@ -198,6 +198,14 @@ class Supervisor:
         """Every job as it stands, in the order in which they start."""
         return tuple(runner.status() for runner in self._runners.values())
 
+    def late(self) -> tuple[JobStatus, ...]:
+        """Those that should have run by now, ``OVERDUE`` intervals ago or longer."""
+        return tuple(status for status, runner in self._with_runners() if _is_late(status, runner))
+
+    def follow(self, name: str, schedule: Schedule) -> None:
+        """Give a job another schedule of its own at run time; what an operator chose goes before it."""
+        self._runner(name).follow(schedule)
+
     def find(self, name: str) -> JobStatus:
         """The job of that name or alias.
 
@@ -304,7 +312,7 @@ class Supervisor:
             _log.warning("that the job %s has failed could not be passed on: %s", job.name, reason)
 
     async def _monitor(self) -> None:
-        late = {status.name: status for status, runner in self._with_runners() if _is_late(status, runner)}
+        late = {status.name: status for status in self.late()}
         news = [status for name, status in late.items() if name not in self._told]
         self._told = set(late)
         if news and self._notify is not None:

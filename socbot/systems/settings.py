@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from socbot.config import SECRET_KEYS, Config, Loaded, decode, key_type, load, parse_value
+from socbot.config import SECRET_KEYS, Config, Loaded, decode, is_length_of_time, key_type, load, parse_value, parts_of
 from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import Clock
 from socbot.documents import ConfigError
@@ -21,6 +21,9 @@ Prepare: TypeAlias = Callable[[Config], Commit]
 
 EDITABLE = ("analytics", "errors", "profiler", "rate_limit", "blacklist", "jobs", "backup", "health", "logs")
 """Sections that can be changed at run time; the others need config.yaml."""
+
+AT_START = frozenset({"logs.file", "health.checks"})
+"""Keys in them that cannot: they are read at the start, and come from nobody's chat."""
 
 
 class Override(Struct, frozen=True):
@@ -133,6 +136,8 @@ class Settings:
         kind = key_type(key)
         if kind is None or key.partition(".")[0] not in EDITABLE:
             raise ConfigError(f"{key!r} cannot be changed at run time; edit config.yaml and reload")
+        if key in AT_START:
+            raise ConfigError(f"{key} is read at the start only; edit config.yaml and start again")
         if key in SECRET_KEYS:
             raise ConfigError(f"{key} is a secret: it belongs in a file that config.yaml names as {key}_file")
         before = self._setting(key)
@@ -189,9 +194,9 @@ class Settings:
     def _effective(self, loaded: Loaded, overrides: dict[str, Override]) -> Config:
         tree: dict[str, Any] = msgspec.to_builtins(loaded.config)
         for key, override in overrides.items():
-            section, _, rest = key.partition(".")
+            section, *rest = parts_of(key)
             if section in EDITABLE:
-                _put(tree[section], rest.split("."), override.value)
+                _put(tree[section], rest, override.value)
         for entry in tree["middleware"]:
             mode = overrides.get(f"pipeline.{entry['use'].rpartition(':')[2]}")
             if mode is not None:
@@ -200,12 +205,18 @@ class Settings:
 
     def _setting(self, key: str) -> Setting:
         value: Any = self.config
-        for part in key.split("."):
+        for part in parts_of(key):
             value = value.get(part) if isinstance(value, dict) else getattr(value, part)
-        override = self._overrides.get(key)
+        override = self._override(key)
         if override is not None:
             return Setting(key, value, "set", override)
         return Setting(key, value, self._origin(key))
+
+    def _override(self, key: str) -> Override | None:
+        """What was set for ``key``, or for the map that it is in."""
+        while key and key not in self._overrides:
+            key = key.rpartition(".")[0]
+        return self._overrides.get(key)
 
     def _origin(self, key: str) -> str:
         while key:
@@ -262,7 +273,8 @@ def _differences(before: Config, after: Config) -> tuple[str, ...]:
                 was, now = getattr(old, name), getattr(new, name)
                 if was != now:
                     key = f"{section}.{name}"
-                    lines.append(f"{key}: {shown(key, was)} → {shown(key, now)}")
+                    later = "; takes effect at the next start" if key in AT_START else ""
+                    lines.append(f"{key}: {shown(key, was)} → {shown(key, now)}{later}")
         else:
             lines.append(f"{section}: {shown(section, old)} → {shown(section, new)}")
     return tuple(lines)
@@ -281,6 +293,6 @@ def shown(key: str, value: Any) -> str:
         return "(set)" if value else "(not set)"
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and not key.endswith("_minutes"):
+    if isinstance(value, float) and is_length_of_time(key):
         return str(Duration(value)) if value else "0s"
     return msgspec.json.encode(value).decode()

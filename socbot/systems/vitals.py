@@ -1,10 +1,17 @@
 """Vitals: how the process itself is doing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from msgspec import Struct
 
 from socbot.dispatch.clock import Clock
+
+
+Links: TypeAlias = Callable[[], Sequence[float | None]]
+"""Of each connection to a platform, for how many seconds it has been lost: None while it is there, infinity before it
+ever was.
+"""
 
 
 class Reading(Struct, frozen=True):
@@ -34,7 +41,9 @@ class Vitals:
         self._clock = clock
         self._process: object = None
         self._latencies: dict[str, Callable[[], float | None]] = {}
+        self._links: dict[str, Links] = {}
         self.loop_lag: Callable[[], float | None] = lambda: None
+        self.worst_lag: Callable[[float], float | None] = lambda seconds: None
         self.stalls: Callable[[], int] = lambda: 0
         self.telemetry: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self.communities: Callable[[], str] = lambda: "not known on this transport"
@@ -47,6 +56,20 @@ class Vitals:
     def transport_latency(self, platform: str) -> float | None:
         found = self._latencies.get(platform)
         return None if found is None else found()
+
+    def watch_links(self, platform: str, links: Links) -> None:
+        """Have ``links`` asked for how the connections to ``platform`` are."""
+        self._links[platform] = links
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """Those of which anything is known."""
+        return tuple(dict.fromkeys((*self._links, *self._latencies)))
+
+    def links(self, platform: str) -> tuple[float | None, ...]:
+        """As ``Links``; nothing for a platform to which no connection is held."""
+        found = self._links.get(platform)
+        return () if found is None else tuple(found())
 
     def since(self, monotonic: float) -> float:
         """Seconds since a moment of the monotonic clock."""

@@ -60,6 +60,7 @@ class Client(discord.AutoShardedClient):
         self._host, self._responder, self._slash, self._logins = host, responder, slash, logins
         self._reader = Reader(preflight.user_id)
         self._serving = anyio.CancelScope()
+        self._kept: list[ShardConnection] = []
 
     # -- messages -----------------------------------------------------------------------------------------
 
@@ -170,8 +171,9 @@ class Client(discord.AutoShardedClient):
         state.shard_count, state.shard_ids = self.shard_count, list(self.shard_ids or ())
         with self._serving:
             async with anyio.create_task_group() as tasks:
-                for shard_id in state.shard_ids:
-                    tasks.start_soon(self._shard(shard_id, logging_in).keep)
+                self._kept = [self._shard(shard_id, logging_in) for shard_id in state.shard_ids]
+                for shard in self._kept:
+                    tasks.start_soon(shard.keep)
 
     def _shard(self, shard_id: int, logging_in: anyio.Lock) -> ShardConnection:
         return ShardConnection(
@@ -239,6 +241,11 @@ class Client(discord.AutoShardedClient):
     def name_of_guild(self, id: str) -> str:
         guild = self.get_guild(int(id))
         return "" if guild is None else guild.name
+
+    @property
+    def links(self) -> tuple[float | None, ...]:
+        """Of each shard for how many seconds it has been without a session; None of one that has one."""
+        return tuple(shard.lost_for for shard in self._kept)
 
     @property
     def measured_latency(self) -> float | None:

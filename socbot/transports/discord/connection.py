@@ -77,6 +77,12 @@ class ShardConnection:
         self._ws: DiscordWebSocket | None = None
         self._may_resume = False
         self._failures = 0
+        self._lost_at: float | None = -float("inf")
+
+    @property
+    def lost_for(self) -> float | None:
+        """Seconds since there was a connection with a session; None while there is, infinity before the first."""
+        return None if self._lost_at is None else self._clock.monotonic() - self._lost_at
 
     async def keep(self) -> None:
         """Connect again whenever the connection ends, until cancelled; not at once if two in a row were of no use.
@@ -116,6 +122,8 @@ class ShardConnection:
 
     async def _part(self) -> None:
         """Close what is left of a connection, in a way that leaves the session."""
+        if self._lost_at is None:
+            self._lost_at = self._clock.monotonic()
         if self._ws is not None and self._ws.open:
             with anyio.move_on_after(_CLOSING_TIMEOUT):
                 await self._ws.close()
@@ -165,4 +173,6 @@ class ShardConnection:
         except Exception as error:  # an event that the library cannot read costs that event alone
             await self._report(error)
             return ws.sequence != before
+        if ws.session_id:
+            self._lost_at = None
         return True

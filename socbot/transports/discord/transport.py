@@ -82,6 +82,7 @@ class DiscordTransport:
 
     async def _serve(self) -> None:
         host, config = self._host, self._host.config.discord
+        host.vitals.watch_links(PLATFORM, self._links)
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody here wants to speak
         if config.api_url:
             discord.http.Route.BASE = config.api_url.rstrip("/")
@@ -135,6 +136,10 @@ class DiscordTransport:
         host.vitals.measure_transport(PLATFORM, lambda: client.measured_latency)
         host.vitals.communities = client.communities
         host.dispatcher.observe(command_log(client.name_of_guild))
+
+    def _links(self) -> tuple[float | None, ...]:
+        """As long as there is no client, no shard has ever been connected."""
+        return (self._client.links if self._client is not None else ()) or (float("inf"),)
 
     def _follow_settings(self, client: Client, tasks: TaskGroup) -> None:
         """Show a changed status or activity at once."""

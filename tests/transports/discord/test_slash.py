@@ -223,6 +223,7 @@ def test_what_people_find_under_the_slash() -> None:
         "blacklist": "add export history import list remove stats temp",
         "drill": "end start status",
         "errors": "clear config dashboard details mute notify recent resolve search stats trends",
+        "health_admin": "config history",
         "incident": "close list note open show",
         "performance": "compare export profile_command reset_profile show slow_commands",
         "pipeline": "mode reload show",
@@ -231,7 +232,7 @@ def test_what_people_find_under_the_slash() -> None:
         "task": "restart run schedule start stats stop",
     }
     assert {each["name"] for each in SLASH.commands if each["type"] == 1} - groups.keys() == {
-        "help", "ping", "uptime", "about", "bot_stats", "config", "maintenance", "shutdown", "restart",
+        "help", "ping", "uptime", "about", "health", "bot_stats", "config", "maintenance", "shutdown", "restart",
         "why", "blacklist_check", "rate_limit_status", "tasks", "task_info",
     }  # fmt: skip
 
