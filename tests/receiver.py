@@ -54,6 +54,7 @@ class Exchange:
     """A request, and the connection to answer it on."""
 
     request: Received
+    reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
@@ -135,9 +136,12 @@ class Receiver:
         """Close the port and every connection; ``async with`` it again to be there anew, on the same port."""
         assert self._server is not None
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
+        for _ in range(5):  # what was about to begin begins, and what was aborted is closed
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.sleep(0)
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -159,7 +163,7 @@ class Receiver:
                 with self._came:
                     self.requests.append(request)
                     self._came.notify_all()
-                await self._behaviour(request.path)(Exchange(request, writer))
+                await self._behaviour(request.path)(Exchange(request, reader, writer))
 
     def _behaviour(self, path: str) -> Behaviour:
         waiting = self._behaviours.get(path)
@@ -284,7 +288,7 @@ async def ten_gigabytes(exchange: Exchange) -> None:
         await exchange.send(_MEGABYTE)
 
 
-def gzip_bomb(megabytes: int = 100, encoding: str = "gzip") -> Behaviour:
+def gzip_bomb(megabytes: int = 20, encoding: str = "gzip") -> Behaviour:
     """A small body that is said to be compressed, and would become a large one."""
 
     async def behave(exchange: Exchange) -> None:

@@ -129,14 +129,10 @@ class Allowed(Struct, frozen=True):
         """
         :raises ValueError: if it is neither a network, nor an address, nor a host, nor one of them with a port
         """
-        host, port = _host_and_port(text)
-        if port is None:
-            try:
-                return cls(ip_network(text.strip("[]")))
-            except ValueError:
-                if "/" in text:
-                    raise
         try:
+            host, port = _host_and_port(text)
+            if port is None and ("/" in text or _literal(host.strip("[]"))):
+                return cls(ip_network(text.strip("[]")))
             return cls(host=_host(host), port=port)
         except Blocked as problem:
             raise ValueError(str(problem)) from None
