@@ -168,7 +168,7 @@ async def forget_user(ctx: Context, erasure: Erasure, user: UserRef) -> Confirm:
         if not erased:
             return Reply(f"Nothing was stored about {shown}.")
         kept = any(each.kept for each in erased)
-        note = " What is marked so was kept: an active blacklist entry, and the audit trail." if kept else ""
+        note = " An active blacklist entry and the audit trail are kept." if kept else ""
         return Reply(
             f"What was stored about {shown}.{note}",
             title="User forgotten",

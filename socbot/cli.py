@@ -90,6 +90,12 @@ def _parser() -> "ArgumentParser":
     add("schema", _schema, "Print the JSON Schema of config.yaml, for editors.")
     invite = add("invite", _invite, "Print the link that adds the bot to a Discord guild, and what each right is for.")
     invite.add_argument("--application", metavar="ID", help="the application's id; the token tells it otherwise")
+    trail = add("audit", _audit, "The audit trail: list what was done, or verify that nobody has changed it.")
+    trail.add_argument("what", choices=("list", "verify"))
+    trail.add_argument("--count", type=int, default=50, metavar="N", help="records listed, newest (50)")
+    trail.add_argument("--before", type=int, metavar="ID", help="list those before record ID")
+    trail.add_argument("--hash", default="", metavar="HASH", help="verify that the record with HASH is among them")
+    trail.add_argument("--json", action="store_true")
     doctor = add("doctor", _doctor, "Look at this installation; say what is wrong and how to mend it.")
     doctor.add_argument("--json", action="store_true")
     return parser
@@ -232,6 +238,15 @@ def _invite(arguments: "Namespace") -> int:
         )
     print(described(application))
     return EXIT_OK
+
+
+def _audit(arguments: "Namespace") -> int:
+    from socbot.trail import list_trail, verify_trail
+
+    loaded = _load(arguments)
+    if arguments.what == "verify":
+        return verify_trail(loaded, arguments.hash, as_json=arguments.json)
+    return list_trail(loaded, max(1, arguments.count), arguments.before, as_json=arguments.json)
 
 
 def _doctor(arguments: "Namespace") -> int:

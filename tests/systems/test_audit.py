@@ -18,6 +18,8 @@ from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.messages import Answer, Attachment, Message, User
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
+from socbot.jobs.job import Job
+from socbot.jobs.schedules import Every
 from socbot.redaction import Redactor
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
@@ -27,7 +29,7 @@ from socbot.systems import audit as audit_module
 from socbot.systems.audit import HEAD_SETTING, MOST_DENIED, Audit, Record, append, carry_over
 from socbot.testing import OWNER, FakeClock, owner_said, said
 from tests.conftest import MakeBot
-from tests.test_tour import OWNERS_OWN, fail, names_in
+from tests.test_tour import fail, names_in
 from tests.tour import TOUR, message, take
 
 SECRET = "hunter2-very-secret"
@@ -234,6 +236,11 @@ async def test_a_store_without_a_trail_erases_none(tmp_path: Any) -> None:
 # -- commands -----------------------------------------------------------------------------------------
 
 
+def is_privileged(bot: Bot, name: str | None) -> bool:
+    found = bot.dispatcher.registry.get(name or "")
+    return found is not None and found.permission != "public"
+
+
 @pytest.mark.promise("P54")
 async def test_each_privileged_action_of_the_tour_leaves_one_record(make_bot: MakeBot) -> None:
     async with make_bot(commands=[fail]) as bot:
@@ -242,7 +249,7 @@ async def test_each_privileged_action_of_the_tour_leaves_one_record(make_bot: Ma
         done = [
             outcome
             for outcome in outcomes
-            if outcome.command in OWNERS_OWN and not (outcome.reply is not None and outcome.reply.question)
+            if is_privileged(bot, outcome.command) and not (outcome.reply is not None and outcome.reply.question)
         ]
         found = [(action, result) for _, action, _, result in await trail(bot)]
         assert found == [(outcome.command, outcome.status) for outcome in done]
@@ -256,14 +263,14 @@ async def test_each_privileged_action_of_the_tour_leaves_one_record(make_bot: Ma
 async def test_each_denied_command_of_the_tour_leaves_one_record(make_bot: MakeBot, clock: FakeClock) -> None:
     async with make_bot(commands=[fail], clock=clock) as bot:
         names = await names_in(bot)
-        calls = [call for call in TOUR if call.text.split()[0].removeprefix("!") in OWNERS_OWN]
-        for number, call in enumerate(calls):
-            text = message(call, names).text
+        texts = [message(call, names).text for call in TOUR]
+        names_of = [(text, found) for text in texts if (found := bot.dispatcher.registry.find(text[1:])[0])]
+        denied = [(text, found.name) for text, found in names_of if found.permission != "public"]
+        for number, (text, _) in enumerate(denied):
             clock.forward(10)
             assert (await bot.dispatch(said(text, str(5_000 + number)))).refused_by == "permission"
         assert [(who, action, result) for who, action, _, result in await trail(bot)] == [
-            (f"local:{5_000 + number}", call.text.split()[0].removeprefix("!"), "denied")
-            for number, call in enumerate(calls)
+            (f"local:{5_000 + number}", name, "denied") for number, (_, name) in enumerate(denied)
         ]
 
 
@@ -519,3 +526,36 @@ async def test_starting_and_stopping_are_on_record(make_bot: MakeBot) -> None:
         pass
     async with make_bot() as bot:
         assert [(who, action) for who, action, _, _ in await trail(bot)] == [("socbot", "start"), ("socbot", "stop")]
+
+
+@pytest.mark.promise("P54")
+async def test_what_the_bot_does_about_people_by_itself_is_on_record(make_bot: MakeBot, clock: FakeClock) -> None:
+    async with make_bot(clock=clock) as bot:
+        abuser = ("local", "7")
+        for _ in range(3):
+            await bot.rate_limiter.violate(abuser, "ping")
+        await bot.blacklist.add("user", ("local", "8"), reason="x", by="local:owner", duration=60)
+        await bot.blacklist.add("guild", ("local", "9"), reason="x", by="local:owner", duration=60)
+        clock.forward(61)
+        await bot.blacklist.sweep()
+        assert await trail(bot) == [
+            ("rate_limit", "timeout", "user local:7 for 5m, 2 rate limit violations within 1d", "ok"),
+            ("rate_limit", "blacklist", "user local:7, 3 rate limit violations within 1d", "ok"),
+            ("blacklist", "expired", "guild local:9, user local:8", "ok"),
+        ]
+        assert await bot.audit.verify() is None
+
+
+@pytest.mark.promise("P54")
+async def test_a_job_that_is_given_up_is_on_record(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        await bot._job_failed(Job("night_watch", bot.blacklist.sweep, Every(60.0), "watches"), "ValueError: broken")
+        assert await trail(bot) == [("supervisor", "give up", "job night_watch: ValueError: broken", "failed")]
+
+
+async def test_forgetting_a_person_keeps_the_trail_and_says_so(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        await bot.dispatch(said("!shutdown", "900"))
+        asked = await bot.dispatch(owner_said("!forget_user 900"))
+        assert "audit trail: 1 kept" in str((await bot.dispatch(answer(asked))).reply)
+        assert await bot.audit.verify() is None
