@@ -1,7 +1,8 @@
 """The dispatcher: a message in, exactly one outcome out. Knows no platform, no database, no config file."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
@@ -102,6 +103,7 @@ class Dispatcher:
         self.max_running = max_running
         self.running = 0
         self.closed: Reply | None = None
+        self._draining = False
         self.maintenance: Reply | None = None
         self.ledger: Ledger | None = None
         self._clock: Clock = clock or SystemClock()
@@ -216,15 +218,32 @@ class Dispatcher:
 
     async def drain(self, seconds: float) -> None:
         """Take nothing new, let what is under way end; cancel and answer what is left after ``seconds``."""
-        if self.closed is None:
+        if not self._draining:
+            self._draining = True
             self.closed = Reply("The bot is shutting down.", tone="warn")
         await self._quiet(seconds)
         for waiting in tuple(self._waiting):
             waiting.expire()
         await self._quiet(3 * GRACE)
 
-    async def _quiet(self, seconds: float) -> None:
-        """Return when nothing runs, or after ``seconds``."""
+    @asynccontextmanager
+    async def held(self, told: Reply, seconds: float, but: int = 0) -> AsyncIterator[None]:
+        """Take nothing new within the block; enter it when what was under way has ended, or after ``seconds``.
+
+        :param told: what everybody is answered meanwhile
+        :param but: how many commands are not waited for, such as the one that asks for it
+        """
+        if self.closed is None:
+            self.closed = told
+        try:
+            await self._quiet(seconds, but)
+            yield
+        finally:
+            if self.closed is told:
+                self.closed = None
+
+    async def _quiet(self, seconds: float, but: int = 0) -> None:
+        """Return when no more than ``but`` run, or after ``seconds``."""
 
         async def give_up() -> None:
             await self._clock.sleep(seconds)
@@ -232,7 +251,7 @@ class Dispatcher:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(give_up)
-            while self.running:
+            while self.running > but:
                 self._ended = anyio.Event()
                 await self._ended.wait()
             tasks.cancel_scope.cancel()
@@ -355,11 +374,16 @@ class Dispatcher:
         self._told[key] = now + _TOLD
         return True
 
+    @property
+    def _reason(self) -> str:
+        """Why nothing is taken."""
+        return "shutting down" if self._draining else "held"
+
     def _turned_away(self, message: Message, found: Command) -> Outcome:
         name = self._name(found)
         if self.closed is not None:
             return self._tell(
-                Outcome("refused", message, name, self.closed, refused_by="admission", reason="shutting down")
+                Outcome("refused", message, name, self.closed, refused_by="admission", reason=self._reason)
             )
         now = self._now()
         told = now >= self._told_busy  # a flood is not answered with a flood
@@ -531,7 +555,7 @@ class Dispatcher:
             return error
         if self.closed is not None:
             ctx.refused_by = "shutdown"
-            return Refused("shutting down", self.closed)
+            return Refused(self._reason, self.closed)
         held_by = ctx.held_by or ("handler" if ctx.trace.handler_reached else ctx.trace.innermost)
         return CommandTimeout(ctx.command.timeout or self.timeout, held_by)
 

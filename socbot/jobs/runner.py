@@ -134,6 +134,7 @@ class Runner:
         if record.settled is None:
             record.settled = record.last_success
         self._timetable = timetable(self.schedule, self._clock, record.settled, self._zone)
+        self._wake()
 
     def configure(self, config: JobsConfig) -> None:
         before = self.schedule

@@ -58,6 +58,7 @@ class Settings:
 
         :raises StoreError: if the store cannot be read
         """
+        self._overrides = {}
         rows = await self._database.read(
             lambda connection: connection.execute(
                 "SELECT key, value, set_by, set_at FROM settings WHERE key <> :secret ORDER BY key",
@@ -77,6 +78,25 @@ class Settings:
                     problems.append(f"{key}, set by {set_by}, is not used: {error}")
         self.problems = tuple(problems)
         self.config = self._effective(self._loaded, self._overrides)
+
+    async def restored(self) -> tuple[str, ...]:
+        """Go by config.yaml and the store as they are now; what cannot be put in force is returned, and left out.
+
+        :raises StoreError: if the store cannot be read
+        """
+        before, found = (self.config, self._loaded), []
+        if self._loaded.path is not None:
+            try:
+                self._loaded = load(self._loaded.path)
+            except ConfigError as error:
+                found.append(f"config.yaml is not put in force: {error}")
+        await self.load()
+        try:
+            self._put_in_force(self.config)
+        except ConfigError as error:
+            found.append(f"the restored settings are not put in force: {error}")
+            self.config, self._loaded = before
+        return (*found, *self.problems)
 
     def participate(self, prepare: Prepare) -> None:
         """Have ``prepare`` asked about each new configuration, and what it returns called once all have accepted."""
