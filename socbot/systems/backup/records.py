@@ -1,0 +1,86 @@
+"""What the store knows of backups beside what their files say: when each was verified and proven, and the drills."""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from socbot.storage.connection import Connection
+from socbot.systems.backup.shelf import Backup
+
+
+class Mark(Struct, frozen=True):
+    """What is known of one backup. Moments are seconds since 1970.
+
+    :param problem: what the last look at it found wrong
+    """
+
+    verified_at: float | None = None
+    proven_at: float | None = None
+    problem: str = ""
+
+
+class DrillStep(Struct, frozen=True):
+    """One step of a drill, how it went, and how many seconds it took."""
+
+    step: str
+    result: str
+    seconds: float
+    passed: bool = True
+
+
+class Drill(Struct, frozen=True):
+    """A restore that was tried."""
+
+    name: str
+    at: float
+    seconds: float
+    passed: bool
+    steps: tuple[DrillStep, ...]
+
+
+def marks(connection: Connection) -> dict[str, Mark]:
+    rows = connection.execute("SELECT name, verified_at, proven_at, problem FROM backups")
+    return {name: Mark(*rest) for name, *rest in rows}
+
+
+def set_mark(connection: Connection, backup: Backup, mark: Mark) -> None:
+    connection.change(
+        "INSERT INTO backups (name, type, made_at, verified_at, proven_at, problem) "
+        "VALUES (:name, :type, :made_at, :verified_at, :proven_at, :problem) "
+        "ON CONFLICT (name) DO UPDATE SET verified_at = excluded.verified_at, proven_at = excluded.proven_at, "
+        "problem = excluded.problem",
+        {
+            "name": backup.name, "type": backup.type, "made_at": backup.made_at, "verified_at": mark.verified_at,
+            "proven_at": mark.proven_at, "problem": mark.problem,
+        },
+    )  # fmt: skip
+
+
+def forget(connection: Connection, names: Iterable[str]) -> None:
+    connection.execute_many("DELETE FROM backups WHERE name = :name", [{"name": name} for name in names])
+
+
+_KEPT_DRILLS = 100
+
+
+def add_drill(connection: Connection, drill: Drill) -> None:
+    connection.change(
+        "INSERT INTO backup_drills (name, at, seconds, passed, steps) VALUES (:name, :at, :seconds, :passed, :steps)",
+        {
+            "name": drill.name, "at": drill.at, "seconds": drill.seconds, "passed": int(drill.passed),
+            "steps": msgspec.json.encode(drill.steps).decode(),
+        },
+    )  # fmt: skip
+    connection.change(
+        "DELETE FROM backup_drills WHERE id <= (SELECT id FROM backup_drills ORDER BY id DESC LIMIT 1 OFFSET :keep)",
+        {"keep": _KEPT_DRILLS},
+    )
+
+
+def last_drill(connection: Connection) -> Drill | None:
+    rows = connection.execute("SELECT name, at, seconds, passed, steps FROM backup_drills ORDER BY id DESC LIMIT 1")
+    for name, at, seconds, passed, steps in rows:
+        found = msgspec.json.decode(steps, type=tuple[DrillStep, ...])
+        return Drill(name, at, seconds, bool(passed), found)
+    return None
