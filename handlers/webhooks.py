@@ -7,7 +7,7 @@ from msgspec import Meta
 from socbot.dispatch.arguments import Completes, Rest, Secret
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
-from socbot.dispatch.errors import WITHHELD, InvalidArgument
+from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.replies import Field, Reply, author, escape, moment
 from socbot.systems.webhooks import Counts, Delivery, Shown, Webhook, Webhooks, WebhookType
 
@@ -39,13 +39,7 @@ async def add_webhook(
 
     The address is kept sealed and never shown again; a message that held it is deleted where the bot may.
     """
-    refusal = None
-    try:
-        added = await webhooks.add(name, type, url, triggers, _author(ctx))
-    except InvalidArgument as error:
-        refusal = _without_value(error, "url")
-    if refusal is not None:
-        raise refusal  # out here, where the one that holds the address is no context of it
+    added = await webhooks.add(name, type, url, triggers, _author(ctx))
     return Reply(
         f"`{ctx.prefix}test_webhook {escape(added.name, 64)}` tries it.",
         "Webhook added",
@@ -81,17 +75,12 @@ async def webhook_config(
     `triggers` are words, `severity` is the least that is sent, `rate` is messages a second. `secret` signs what is
     sent to a custom webhook; the one before signs too until it is taken away. Neither it nor `url` is shown again.
     """
-    webhook, refusal = webhooks.get(name), None
+    webhook = webhooks.get(name)
     if key is None:
         return Reply(title=f"Settings of {escape(webhook.name, 64)}", items=_settings(webhook))
     if not value:
         raise InvalidArgument("value", "", f"the new value of {key}")
-    try:
-        before, after = await webhooks.set(webhook.name, key, value, _author(ctx))
-    except InvalidArgument as error:
-        refusal = _without_value(error, "value") if key in ("secret", "url") else error
-    if refusal is not None:
-        raise refusal
+    before, after = await webhooks.set(webhook.name, key, value, _author(ctx))
     return Reply.ok(f"{key} of `{escape(webhook.name, 64)}`: {escape(before, 200)} → {escape(after, 200)}")
 
 
@@ -185,13 +174,6 @@ async def webhook_retry(
 
 def _author(ctx: Context) -> str:
     return ":".join(ctx.identity)
-
-
-def _without_value(error: InvalidArgument, secret: str) -> InvalidArgument:
-    """``error`` as it may be told of an argument that is not to be seen."""
-    if error.argument != secret and secret != "value":
-        return error
-    return InvalidArgument(error.argument, WITHHELD if error.value else "", error.expected)
 
 
 def _is_well(webhook: Webhook) -> bool:

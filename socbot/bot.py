@@ -37,6 +37,7 @@ from socbot.handlers import rate_limit as rate_limit_commands
 from socbot.handlers import settings as settings_commands
 from socbot.handlers import signals as signal_commands
 from socbot.handlers import tasks as tasks_commands
+from socbot.handlers import webhooks as webhook_commands
 from socbot.jobs.job import Job
 from socbot.jobs.schedules import Continuous, Every
 from socbot.jobs.supervisor import Supervisor
@@ -65,7 +66,7 @@ from socbot.systems.settings import Settings
 from socbot.systems.signals import SEVERITIES, Signals
 from socbot.systems.traces import Traces
 from socbot.systems.vitals import Vitals
-from socbot.systems.webhooks import Webhooks
+from socbot.systems.webhooks import DELIVERING, Webhooks
 from socbot.systems.webhooks.system import key_path
 from socbot.version import VERSION
 
@@ -89,6 +90,7 @@ COMMANDS: tuple[Command, ...] = (
     *analytics_commands.COMMANDS,
     *error_commands.COMMANDS,
     *signal_commands.COMMANDS,
+    *webhook_commands.COMMANDS,
     *health_commands.COMMANDS,
     *tasks_commands.COMMANDS,
     *log_commands.COMMANDS,
@@ -417,6 +419,7 @@ class Bot:
         offer("topic", lambda typed: dict.fromkeys(name for each in registry for name in (each.name, each.group)))
         offer("severity", lambda typed: SEVERITIES)
         offer("incident", self._open_incidents)
+        offer("webhook", lambda typed: (each.name for each in self.webhooks.all()))
         offer("job", lambda typed: (status.name for status in self.supervisor.status()))
         offer("middleware", lambda typed: (layer.name for layer in self.pipeline.layers))
         offer("error", self._recent_errors)
@@ -507,6 +510,8 @@ class Bot:
         self.notices.offer(name, notify)
 
     async def _job_failed(self, job: Job, error: str) -> None:
+        if job.name == DELIVERING:  # what would deliver it is what has failed; the owner is told in another way
+            return
         await self.audit.record("give up", f"job {job.name}: {error}", "supervisor", "failed")
         await self.signals.raise_(
             "job", f"Job {job.name} has failed", error, severity="critical", source="supervisor", key=f"job:{job.name}"

@@ -23,6 +23,8 @@ view_logs log_level export_logs search_logs clear_logs log_config set_log_size s
 clear_errors error_search error_trends notify_errors error_resolve error_mute stop_task start_task restart_task
 run_task schedule_task task_stats pipeline pipeline_mode reload bot_stats config maintenance shutdown restart
 health_history health_config
+add_webhook list_webhooks webhook_info webhook_config test_webhook remove_webhook webhook_stats webhook_deliveries
+webhook_retry
 """.split()  # noqa: SIM905 (a list that is read, not code)
 EVERYBODYS = """
 help ping uptime about health why blacklist_check rate_limit_status tasks task_info
@@ -37,7 +39,7 @@ ALIASES = {
 }  # fmt: skip
 PRIVATE = """
 blacklist_export export_analytics performance_export error_dashboard recent_errors error_details error_search
-config reset_analytics view_logs search_logs export_logs log_stats
+config reset_analytics view_logs search_logs export_logs log_stats add_webhook webhook_config
 """.split()  # noqa: SIM905 (a list that is read, not code)
 
 

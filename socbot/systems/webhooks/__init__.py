@@ -11,9 +11,10 @@ from socbot.systems.webhooks.model import (
     WebhookState,
     WebhookType,
 )
-from socbot.systems.webhooks.system import Webhooks
+from socbot.systems.webhooks.system import DELIVERING, Webhooks
 
 __all__ = [
+    "DELIVERING",
     "TRIGGERS",
     "Attempt",
     "Counts",

@@ -50,6 +50,9 @@ MOST_WEBHOOKS = 50
 KEYS = ("triggers", "enabled", "severity", "secret", "rate", "url")
 """What can be set of a webhook."""
 
+DELIVERING = "deliver"
+"""The job that sends."""
+
 _NAME = re.compile(r"(?=[^0-9])[a-z0-9][a-z0-9_-]{0,31}|[0-9][a-z0-9_-]*[a-z_-][a-z0-9_-]*", re.ASCII)
 _RECOUNT = 60.0
 
@@ -139,7 +142,7 @@ class Webhooks:
 
     def jobs(self) -> tuple[Job, ...]:
         return (
-            Job("deliver", self._deliver, Continuous(), "sends to the webhooks what waits for them"),
+            Job(DELIVERING, self._deliver, Continuous(), "sends to the webhooks what waits for them"),
             Job("webhook_retention", self._sweep, Every(86_400.0), "forgets deliveries that are old"),
         )
 
