@@ -230,6 +230,7 @@ def test_what_people_find_under_the_slash() -> None:
         "rate_limit": "config exempt reset_violations set_command_cooldown stats test",
         "signals": "alert show",
         "task": "restart run schedule start stats stop",
+        "webhook": "add config deliveries info list remove retry stats test",
     }
     assert {each["name"] for each in SLASH.commands if each["type"] == 1} - groups.keys() == {
         "help", "ping", "uptime", "about", "health", "bot_stats", "config", "maintenance", "shutdown", "restart",
