@@ -11,6 +11,7 @@ from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.errors import InvalidArgument, NotPermitted, UserError
 from socbot.dispatch.messages import Attachment, GuildRef, Identity, UserRef
 from socbot.dispatch.replies import Field, File, Reply, author, escape, moment, person
+from socbot.egress import Client, EgressError
 from socbot.systems import blacklist_files
 from socbot.systems.blacklist import Blacklist, Change, Entry, ImportPlan, Kind
 
@@ -115,6 +116,7 @@ async def blacklist_export(ctx: Context, blacklist: Blacklist, *, csv: bool = Fa
 async def blacklist_import(
     ctx: Context,
     blacklist: Blacklist,
+    egress: Client,
     file: Attachment | None = None,
     url: str = "",
     *,
@@ -122,9 +124,10 @@ async def blacklist_import(
 ) -> Reply | Confirm:
     """Take over entries from an attached file: an export of this bot, JSON or CSV, or the older bot's blacklist.json.
 
-    `--dry-run` shows what would be done and does nothing.
+    An https address of such a file in the public internet will do as well. `--dry-run` shows what would be done and
+    does nothing.
     """
-    content = await _content(file, url)
+    content = await _content(file) if file is not None or not url else await _fetched(egress, url)
     now = blacklist.clock.time()
     read = await anyio.to_thread.run_sync(blacklist_files.read, content, ctx.message.platform, now)
     plan = await blacklist.plan_import(read.entries)
@@ -201,14 +204,29 @@ def _change(change: Change, here: str) -> str:
 
 
 _MOST_READ = 8 * 1024 * 1024
+_MOST_FETCHED = 1024 * 1024
 
 
-async def _content(file: Attachment | None, url: str) -> bytes:
+async def _fetched(egress: Client, url: str) -> bytes:
+    """:raises UserError: if it cannot be had, saying no more of the address than its host"""
+    try:
+        answer = await egress.get(url, limit=_MOST_FETCHED)
+    except EgressError as error:
+        raise UserError(f"Nothing was fetched: {escape(str(error), 300)}.".replace("..", ".")) from error
+    if answer.status != 200:
+        led = ", which leads elsewhere: give that address" if 300 <= answer.status < 400 else ""
+        raise UserError(f"Nothing was fetched: the answer was {answer.status}{led}.")
+    if "content-encoding" in answer.headers:
+        raise UserError("Nothing was fetched: the file came compressed, which was not asked for.")
+    if not answer.whole:
+        raise UserError(f"The file is too large: at most {_MOST_FETCHED // 2**20} MiB are fetched. Attach it instead.")
+    return answer.body
+
+
+async def _content(file: Attachment | None) -> bytes:
     """:raises UserError: if there is nothing to read"""
     if file is None:
-        if url:
-            raise UserError("The bot fetches nothing from an address: attach the file to the command instead.")
-        raise InvalidArgument("file", "", "a file attached to the command, JSON or CSV")
+        raise InvalidArgument("file", "", "a file attached to the command, JSON or CSV, or an https address")
     if file.size > _MOST_READ:
         raise UserError(
             f"The file `{escape(file.name, 100)}` is too large: at most {_MOST_READ // 2**20} MiB are read."

@@ -225,7 +225,7 @@ class Bot:
         stack.push_async_callback(self.errors.close)
         stack.push_async_callback(self.webhooks.aclose)
         await stack.enter_async_context(self.dispatcher)
-        await stack.enter_async_context(self._egress)
+        await stack.enter_async_context(self.egress)
         await stack.enter_async_context(self.health)
         if self._with_jobs:
             self.audit.remember("start", VERSION)
@@ -306,8 +306,8 @@ class Bot:
             redact=self.redactor,
             zone=zone,
         )
-        self._egress = Client(config.webhooks.allow, timeout=config.webhooks.timeout, proxy=config.webhooks.proxy)
-        self.health.switch.call = through(self._egress)
+        self.egress = Client(config.webhooks.allow, timeout=config.webhooks.timeout, proxy=config.webhooks.proxy)
+        self.health.switch.call = through(self.egress)
         self.health.add(*self._checks(config), *chain.from_iterable(map(checks_of, config.health.checks)))
         systems = (
             self.lifecycle,
@@ -329,6 +329,7 @@ class Bot:
             self.health,
             self.notices,
             self.completions,
+            self.egress,
             *self._own_systems,
         )
         self.pipeline = Pipeline(
@@ -475,7 +476,7 @@ class Bot:
 
     def _configure_health(self, config: Config) -> None:
         webhooks = config.webhooks
-        self._egress.configure(webhooks.allow, timeout=webhooks.timeout, proxy=webhooks.proxy)
+        self.egress.configure(webhooks.allow, timeout=webhooks.timeout, proxy=webhooks.proxy)
         self.health.configure(config.health)
         self._dropped.seconds = config.health.interval
         self.supervisor.follow("health", Every(config.health.interval))
