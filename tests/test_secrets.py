@@ -7,17 +7,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from socbot.config import Config, LogsConfig, StorageConfig
+from socbot.config import Config, StorageConfig
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
-from socbot.logs import logging_to
 from socbot.storage.errors import StoreError
 from socbot.testing import said
 from tests.canary import CANARIES, leaks
 from tests.conftest import MakeBot
-from tests.tour import Names, take
+from tests.tour import Names, logged, take
 
 BY_SHAPE = tuple(name for name in CANARIES if name not in ("database password", "ops token"))
 """What the bot takes out without knowing it; the others it has to be told of."""
@@ -49,12 +48,11 @@ async def test_no_secret_leaves_over_the_whole_tour(
     make_bot: MakeBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notices: list[Reply]
 ) -> None:
     monkeypatch.setenv("DISCORD_TOKEN", CANARIES["bot token"])
-    logs = LogsConfig(file=f"{tmp_path}/logs/bot.log", level="DEBUG")
     path = tmp_path / "config.yaml"
-    write(path, f"storage: {{url: 'sqlite:///{tmp_path}/data/socbot.db'}}\n")
+    write(path, f"storage: {{url: 'sqlite:///{tmp_path}/data/socbot.db'}}\nlogs: {{level: DEBUG}}\n")
     seen = []
     async with make_bot(path, commands=[fail], jobs=True) as bot:
-        with logging_to(logs, bot.redactor):
+        with logged(bot, tmp_path / "logs" / "bot.log"):
             logging.getLogger("anything").error("about to fail: %s", "\n".join(CANARIES[name] for name in BY_SHAPE))
             failed = await bot.dispatch(said("!fail", "900"))
             assert failed.trace is not None
@@ -90,7 +88,7 @@ async def test_what_the_tour_writes_is_for_its_owner_alone(make_bot: MakeBot, tm
         folder = tmp_path / "made"
         storage = StorageConfig(url=f"sqlite:///{folder}/data/socbot.db")
         async with make_bot(storage=storage, commands=[fail], jobs=True) as bot:
-            with logging_to(LogsConfig(file=f"{folder}/logs/bot.log"), bot.redactor):
+            with logged(bot, folder / "logs" / "bot.log"):
                 failed = await bot.dispatch(said("!fail", "900"))
                 assert failed.trace is not None
                 await take(bot, Names(failed.trace.id, failed.error_id or "", "G-000000"))

@@ -48,7 +48,7 @@ def uncaught_to_log() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        _log.critical("ended by an error that nobody caught", exc_info=error)
+        _log.critical("ended by %s", type(error).__name__, exc_info=error)
         raise
     finally:
         threading.excepthook, sys.unraisablehook = hooks

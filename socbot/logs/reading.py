@@ -163,7 +163,7 @@ def counts(path: Path, hour_of: Callable[[float], str], most: int) -> Counts:
     :param hour_of: the hour of a moment, as the lines of text write it
     :raises OSError: if they cannot be read
     """
-    by_level, by_hour, read = Counter[str](), Counter[str](), 0
+    by_level, by_hour, left = Counter[str](), Counter[str](), most
     with opened(path) as files:
         size = sum(os.fstat(file.fileno()).st_size for file in files)
         for block in blocks(files):
@@ -171,10 +171,10 @@ def counts(path: Path, hour_of: Callable[[float], str], most: int) -> Counts:
                 hour, level = _stamp(line, hour_of)
                 by_level[level] += 1
                 by_hour[hour] += 1
-                read += len(line) + 1
-            if read >= most:
+                left -= len(line)
+            if left < 0:
                 break
-    return Counts(dict(by_level), dict(sorted(by_hour.items())), len(files), size, read >= min(size, most) < most)
+    return Counts(dict(by_level), dict(sorted(by_hour.items())), len(files), size, whole=left >= 0)
 
 
 def _stamp(line: str, hour_of: Callable[[float], str]) -> tuple[str, str]:

@@ -28,7 +28,7 @@ from tests.standin import Message, Permission, Person, Standin
 from tests.standin.rest import Request
 from tests.test_secrets import read_all
 from tests.test_tour import stored
-from tests.tour import TOUR, Call, Names, message
+from tests.tour import TOUR, Call, Names, logged, message
 from tests.transports.discord.conversation import MakeScene, Scene
 from tests.transports.discord.tour import Guide, Options, Stop
 
@@ -66,7 +66,8 @@ def tour(make_scene: MakeScene, standin: Standin, tmp_path: Path, monkeypatch: p
     async def make(**options: Any) -> AsyncIterator[Scene]:
         defaults: dict[str, Any] = {"config": path, "commands": [fail], "jobs": True}
         async with make_scene(**defaults | options) as scene:
-            yield scene
+            with logged(scene.bot, tmp_path / "logs" / "tour.log"):
+                yield scene
 
     return make
 
@@ -449,6 +450,7 @@ async def test_no_secret_leaves_over_the_whole_tour(
     hook.token = "cAnAry14" + 2 * hook.token  # as long as Discord's
     url = "https://discord.com/api/webhooks/" + f"{hook.id}/{hook.token}"
     monkeypatch.setenv("SOCBOT_DISCORD__NOTICE_WEBHOOK", url)
+    monkeypatch.setenv("SOCBOT_LOGS__LEVEL", "DEBUG")
     own = {"own token": standin.token, "typed": TYPED, "notices": url, "their token": hook.token}
     secrets = {**CANARIES, **own}
     redactor = Redactor((standin.token, url))
