@@ -212,7 +212,7 @@ async def _fetched(egress: Client, url: str) -> bytes:
     try:
         answer = await egress.get(url, limit=_MOST_FETCHED)
     except EgressError as error:
-        raise UserError(f"Nothing was fetched: {escape(str(error), 300)}.".replace("..", ".")) from error
+        raise UserError(f"Nothing was fetched: {escape(str(error), 300)}.") from error
     if answer.status != 200:
         led = ", which leads elsewhere: give that address" if 300 <= answer.status < 400 else ""
         raise UserError(f"Nothing was fetched: the answer was {answer.status}{led}.")

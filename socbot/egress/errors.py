@@ -1,6 +1,7 @@
 """The ways in which a request can fail to be answered.
 
-None of them says more of an address than its host and port: the rest of it is a secret.
+Their texts are half a sentence, for whoever shows them to say what was not done. None says more of an address than
+its host and port: the rest of it is a secret.
 """
 
 

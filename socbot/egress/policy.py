@@ -225,13 +225,13 @@ def split(url: str) -> Target:
     :raises Blocked: if it is not written as it has to be
     """
     if len(url) > MAX_LENGTH:
-        raise Blocked(f"The address is longer than {MAX_LENGTH:,} characters.")
+        raise Blocked(f"the address is longer than {MAX_LENGTH:,} characters")
     found = _URL.fullmatch(url)
     if found is None:
-        raise Blocked("The address has to look like https://host/path, without blanks and other special characters.")
+        raise Blocked("the address has to look like https://host/path, without blanks and other special characters")
     scheme, authority, path = found[1].lower(), found[2], found[3]
     if "@" in authority:
-        raise Blocked("The address must not hold a user name or a password.")
+        raise Blocked("the address must not hold a user name or a password")
     host, port = _host_and_port(authority)
     return Target(Origin(scheme, _host(host), port or _standard(scheme)), path if path[:1] == "/" else f"/{path}")
 
@@ -254,7 +254,7 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
         return authority, None
     port = int(found[2])
     if not 0 < port < 65_536:
-        raise Blocked("The address has a port that does not exist.")
+        raise Blocked("the address has a port that does not exist")
     return found[1], port
 
 
@@ -267,12 +267,12 @@ def _host(host: str) -> str:
         return _six(host)
     name = _ascii(host).lower()
     if name.endswith("."):
-        raise Blocked("Write the host without the dot at its end.")
+        raise Blocked("write the host without the dot at its end")
     labels = name.split(".")
     if _NUMBER.fullmatch(labels[-1]):
         return _four(name)
     if len(name) > 253 or not all(map(_LABEL.fullmatch, labels)):
-        raise Blocked("The host is no name that a host can have.")
+        raise Blocked("the host is no name that a host can have")
     return name
 
 
@@ -280,16 +280,16 @@ def _four(name: str) -> str:
     try:
         return str(IPv4Address(name))
     except ValueError:
-        raise Blocked("Write the host's address as four decimal numbers with dots between.") from None
+        raise Blocked("write the host's address as four decimal numbers with dots between") from None
 
 
 def _six(host: str) -> str:
     try:
         address = IPv6Address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
-        raise Blocked("The host is no IPv6 address.") from None
+        raise Blocked("the host is no IPv6 address") from None
     if address.scope_id is not None:
-        raise Blocked("The host must not name a network interface.")
+        raise Blocked("the host must not name a network interface")
     return str(address)
 
 
@@ -304,7 +304,7 @@ def _ascii(host: str) -> str:
     try:
         return idna.encode(host, uts46=True, std3_rules=True).decode()
     except idna.IDNAError:
-        raise Blocked("The host holds letters that a host's name cannot have.") from None
+        raise Blocked("the host holds letters that a host's name cannot have") from None
 
 
 def _literal(host: str) -> Address | None:
@@ -320,7 +320,7 @@ def _outside(origin: Origin, type: str) -> str:
     """The rule for addresses in the public internet that ``origin`` is outside of; nothing if it is within all."""
     hosts = HOSTS.get(type)
     if hosts is not None and origin.host not in hosts:
-        return f"A {type} webhook's address is at {' or '.join(sorted(hosts, key=len)[:2])}, not at {origin.host}"
+        return f"a {type} webhook's address is at {' or '.join(sorted(hosts, key=len)[:2])}, not at {origin.host}"
     if origin.scheme != "https":
         return f"{origin.netloc} has to be reached by https"
     if origin.port not in PORTS:

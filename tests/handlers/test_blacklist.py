@@ -3,11 +3,13 @@ import json
 import pytest
 
 from socbot.bot import Bot
+from socbot.config import WebhooksConfig
 from socbot.dispatch.messages import Attachment
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.testing import FakeClock, owner_said, said
 from tests.conftest import MakeBot
+from tests.receiver import Behaviour, Receiver, answer, endless, gzip_bomb, hang, in_a_thread, redirect
 
 OLDER = {
     "users": {
@@ -71,7 +73,9 @@ async def test_adding_says_what_was_added(make_bot: MakeBot, clock: FakeClock) -
         ("!blacklist_history guild", "id: missing"),
         ("!blacklist_check guild", "id: missing"),
         ("!blacklist_import", "file: missing"),
-        ("!blacklist_import http://169.254.169.254/", "attach the file"),
+        ("!blacklist_import http://169.254.169.254/", "has to be reached by https"),
+        ("!blacklist_import https://169.254.169.254/", "no address in the public internet"),
+        ("!blacklist_import file:///etc/passwd", "has to look like https://host/path"),
     ],
 )
 async def test_a_wrong_argument_gets_one_short_answer(
@@ -233,3 +237,50 @@ async def test_a_file_that_the_transport_did_not_fetch_is_said(make_bot: MakeBot
     async with make_bot(clock=clock) as bot:
         reply = await ask(bot, "!blacklist_import", Attachment("b.json", 10, url="http://127.0.0.1/b.json"))
         assert "could not be read" in reply.text
+
+
+# -- fetching the file --------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P12")
+async def test_a_file_is_fetched_from_where_the_operator_lets_it(make_bot: MakeBot, clock: FakeClock) -> None:
+    with in_a_thread(Receiver()) as receiver:
+        receiver.on("/list.json", answer(200, body=OLDER))
+        async with make_bot(clock=clock, webhooks=WebhooksConfig(allow=(receiver.address,))) as bot:
+            plan = await ask(bot, f"!blacklist_import {receiver.url('/list.json')} --dry-run")
+            assert fields(plan)["Added"] == "3 entries"
+            question = await ask(bot, f"!blacklist_import {receiver.url('/list.json')}")
+            receiver.on("/list.json", answer(200, body={"users": {}}))  # what was shown is what is taken over
+            assert fields(await confirm(bot, question))["Added"] == "3 entries"
+            assert len(receiver.requests) == 2
+        async with make_bot(clock=clock) as bot:
+            reply = await ask(bot, f"!blacklist_import {receiver.url('/list.json')}")
+            assert "has to be reached by https" in reply.text
+            assert len(receiver.requests) == 2
+
+
+@pytest.mark.promise("P13")
+@pytest.mark.parametrize(
+    ("behaviour", "text"),
+    [
+        (redirect("http://127.0.0.1/"), "the answer was 302, which leads elsewhere"),
+        (answer(404), "the answer was 404."),
+        (answer(200, body=b"[" * 1_048_577), "at most 1 MiB"),
+        (gzip_bomb(), "came compressed"),
+        (endless, "at most 1 MiB"),
+        (hang, "did not answer within 1 s"),
+        (answer(200, body=b"{"), "blacklist"),
+    ],
+    ids=["redirect", "missing", "large", "gzip bomb", "endless", "hang", "no blacklist"],
+)
+async def test_what_is_fetched_can_do_no_harm(
+    make_bot: MakeBot, clock: FakeClock, behaviour: Behaviour, text: str
+) -> None:
+    with in_a_thread(Receiver()) as receiver:
+        receiver.otherwise = behaviour
+        config = WebhooksConfig(allow=("127.0.0.1",), timeout=1)
+        async with make_bot(clock=clock, webhooks=config) as bot:
+            reply = await ask(bot, f"!blacklist_import {receiver.url('/Canary-5ecret')}")
+            assert text in str(reply)
+            assert "Canary" not in str(reply)
+            assert await bot.blacklist.entries() == ()
