@@ -169,6 +169,26 @@ async def test_a_crash_loop_fails_is_told_once_and_leaves_the_others_alone(
         assert len(notices) == 2
 
 
+@BOTH
+async def test_whoever_listens_is_told_of_a_job_that_has_failed(
+    clock: FakeClock, make: MakeSupervisor, notices: Notices
+) -> None:
+    heard: list[tuple[str, str]] = []
+
+    async def listen(job: Job, error: str) -> None:
+        heard.append((job.name, error))
+        raise RuntimeError("the listener is broken")
+
+    supervisor = make(Job("work", Runs(clock, broken), Continuous()))
+    supervisor.on_failed(listen)
+    supervisor.on_failed(listen)
+    async with supervisor:
+        await clock.advance(3600)
+        assert [name for name, _ in heard] == ["work", "work"]
+        assert "abcdef0123456789" not in heard[0][1]
+        assert [notice.title for notice in notices] == ["Job work has failed"]
+
+
 @pytest.mark.promise("P45")
 @BOTH
 async def test_a_job_that_fails_more_slowly_than_the_intensity_is_tried_for_ever_but_ever_less_often(

@@ -1,18 +1,21 @@
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from random import Random
 
 import anyio
 import pytest
 
-from socbot.config import BlacklistConfig, LadderStep, RateLimitConfig, StorageConfig
+from socbot.config import BlacklistConfig, LadderStep, RateLimitConfig, SignalsConfig, StorageConfig
 from socbot.dispatch.messages import Identity
 from socbot.dispatch.outcomes import Outcome
 from socbot.documents import ConfigError
+from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
 from socbot.systems.blacklist import Blacklist
 from socbot.systems.rate_limit import RateLimiter
+from socbot.systems.signals import Signal, Signals
 from socbot.testing import FakeClock, said
 
 OWNER: Identity = ("local", "1")
@@ -26,12 +29,17 @@ async def opened(
     storage: StorageConfig,
     clock: FakeClock,
     config: RateLimitConfig = RateLimitConfig(),  # noqa: B008 (frozen)
+    *,
+    deliver: Callable[[Connection, Signal], None] | None = None,
 ) -> AsyncIterator[RateLimiter]:
-    """A limiter as it is after a start."""
+    """A limiter as it is after a start; ``deliver`` takes what it signals."""
     async with Database.open(storage, clock) as database:
         blacklist = Blacklist(database, clock, BlacklistConfig(), lambda identity: identity == OWNER)
         await blacklist.load()
-        limits = RateLimiter(database, clock, config, blacklist)
+        signals = Signals(database, clock, Random(1), SignalsConfig())
+        if deliver is not None:
+            signals.deliver_by(deliver, lambda: None)
+        limits = RateLimiter(database, clock, config, blacklist, signals)
         await limits.load()
         yield limits
 
@@ -213,6 +221,33 @@ async def test_violations_climb_the_ladder_from_warning_to_timeout_to_the_blackl
     assert entry is not None
     assert (entry.source, entry.expires_at) == ("rate_limit", None)
     assert "3 rate limit violations" in entry.reason
+
+
+ONE_STEP = RateLimitConfig(ladder=(LadderStep("blacklist", 60.0),))
+
+
+async def test_whom_the_ladder_lists_is_signalled_with_the_entry(
+    either_storage: StorageConfig, clock: FakeClock
+) -> None:
+    signalled: list[Signal] = []
+    async with opened(either_storage, clock, ONE_STEP, deliver=lambda _, signal: signalled.append(signal)) as limits:
+        await limits.violate(MALLORY, "ping")
+        await limits.violate(OWNER, "ping")
+        [signal] = signalled
+        assert (signal.kind, signal.severity, signal.source) == ("security", "warning", "rate_limit")
+        assert (signal.subject, dict(signal.fields)["Lasts"]) == ("local:42", "for 1m")
+        assert limits._blacklist.listed(MALLORY, None) == "user"
+
+
+async def test_nobody_is_listed_by_the_ladder_without_its_signal(storage: StorageConfig, clock: FakeClock) -> None:
+    def broken(connection: Connection, signal: Signal) -> None:
+        connection.change("INSERT INTO nowhere VALUES (1)")
+
+    async with opened(storage, clock, ONE_STEP, deliver=broken) as limits:
+        with pytest.raises(StoreError):
+            await limits.violate(MALLORY, "ping")
+        assert limits._blacklist.listed(MALLORY, None) is None
+        assert await limits._blacklist.entries() == ()
 
 
 async def test_the_last_step_of_the_ladder_repeats(limits: RateLimiter, clock: FakeClock) -> None:
