@@ -21,8 +21,8 @@ _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _SKIPPED: Final = (0x184D2A5B).to_bytes(4, "little")
 """How a frame begins that zstd passes over (RFC 8878, 3.1.2)."""
 
-_WINDOW: Final = 1 << 27
-"""The most memory that unpacking may ask for; bytes."""
+_WINDOW: Final = 1 << 25
+"""The most memory that unpacking may ask for, in bytes: four times what our highest level needs."""
 
 
 class Container(Protocol):
@@ -176,7 +176,9 @@ class Unpacker:
 
         self._region = _Region(container, manifest.packed)
         decompressor = ZstdDecompressor(max_window_size=_WINDOW)
-        self._stream = decompressor.stream_reader(cast(IO[bytes], self._region), read_size=CHUNK, read_across_frames=True)
+        self._stream = decompressor.stream_reader(
+            cast(IO[bytes], self._region), read_size=CHUNK, read_across_frames=True
+        )
         self._manifest, self._step = manifest, step
         self._buffer = memoryview(bytearray(CHUNK))
         self._doing = ""

@@ -1,0 +1,236 @@
+"""What is packed comes out as it was, and the file that holds it is private, whole, and readable without socbot."""
+
+import io
+import os
+import subprocess
+import tarfile
+import threading
+from pathlib import Path
+from random import Random
+
+import pytest
+import zstandard
+
+from socbot.storage.snapshots import Moment, Source
+from socbot.systems.backup import tape
+from socbot.systems.backup.archive import clear_leftovers, extract, is_sealed, read_manifest, verify, write_archive
+from socbot.systems.backup.errors import BackupError, Cancelled, KeyNeeded, NotSigned, Unreadable
+from socbot.systems.backup.keys import Keyring
+from tests.systems.backup.packed import HONEST, INFO, KEY, contents, keyring, pack
+
+KEYRINGS = {
+    "plain": (keyring(), False),
+    "signed": (keyring(KEY), False),
+    "sealed": (keyring(KEY), True),
+    "sealed with a passphrase": (keyring("correct horse"), True),
+}
+every_way = pytest.mark.parametrize(("keys", "seal"), KEYRINGS.values(), ids=KEYRINGS.keys())
+
+
+@every_way
+def test_what_was_packed_comes_out(tmp_path: Path, keys: Keyring, seal: bool) -> None:
+    made = pack(tmp_path / "backup", keys=keys, seal=seal)
+    assert read_manifest(tmp_path / "backup", keys) == made
+    assert [(file.name, file.size) for file in made.files] == [(name, len(data)) for name, data in HONEST.items()]
+    assert extract(tmp_path / "backup", tmp_path / "out", keys) == made
+    assert contents(tmp_path / "out") == HONEST
+    assert verify(tmp_path / "backup", keys).intact
+    assert is_sealed(tmp_path / "backup") == seal
+
+
+@every_way
+@pytest.mark.parametrize("size", [1, 262_143, 262_144, 262_145, 3_000_000])
+def test_every_length_comes_out(tmp_path: Path, keys: Keyring, seal: bool, size: int) -> None:
+    files = {"files/a": Random(size).randbytes(size), "files/b": b"b"}
+    pack(tmp_path / "backup", files, keys, seal=seal)
+    extract(tmp_path / "backup", tmp_path / "out", keys)
+    assert contents(tmp_path / "out") == files
+
+
+def test_without_socbot_zstd_and_tar_read_it(tmp_path: Path) -> None:
+    long = "files/" + "f" * 180 + "/" + "n" * 200
+    pack(tmp_path / "backup.tar.zst", HONEST | {long: b"long"})
+    (tmp_path / "out").mkdir()
+    subprocess.run("zstd -dc ../backup.tar.zst | tar x", shell=True, check=True, cwd=tmp_path / "out")
+    assert contents(tmp_path / "out") == HONEST | {long: b"long"}
+
+
+def test_a_file_too_large_for_the_old_field_has_a_header_that_tar_reads(tmp_path: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(tape.header("store/large", 9 << 30, 0o600, 0))) as tar:
+        found = tar.next()
+    assert found is not None
+    assert (found.name, found.size) == ("store/large", 9 << 30)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
+def test_the_file_is_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        pack(tmp_path / "backup")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o600
+
+
+def test_permissions_come_back(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o750)
+    now = Moment("sqlite", "pages", "0003", 0, iter((Source("files/run.sh", script),)))
+    write_archive(tmp_path / "backup", INFO, now, keys=keyring(), seal=False)
+    extract(tmp_path / "backup", tmp_path / "out", keyring())
+    assert (tmp_path / "out/files/run.sh").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_backup_is_never_written_over(tmp_path: Path) -> None:
+    pack(tmp_path / "backup")
+    before = (tmp_path / "backup").read_bytes()
+    with pytest.raises(BackupError, match="already"):
+        pack(tmp_path / "backup", {"other": b""})
+    assert (tmp_path / "backup").read_bytes() == before
+
+
+def test_one_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    asked = iter([False, False, True])
+    now = Moment("sqlite", "pages", "0003", 0, iter([Source(f"a{n}", content=b"x") for n in range(9)]))
+    with pytest.raises(Cancelled):
+        write_archive(tmp_path / "b", INFO, now, keys=keyring(), seal=False, cancelled=lambda: next(asked))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_goes_up_to_all_of_it(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    content = bytes(3_000_000)
+    now = Moment("sqlite", "pages", "0003", 3_000_000, iter((Source("a", content=content), Source("b", content=b"1"))))
+    write_archive(tmp_path / "b", INFO, now, keys=keyring(), seal=False, progress=lambda *each: told.append(each))
+    assert told[-1] == (3_000_001, 3_000_001)
+    told.clear()
+    extract(tmp_path / "b", tmp_path / "out", keyring(), progress=lambda *each: told.append(each))
+    assert told == sorted(told)
+    assert told[-1] == (3_000_001, 3_000_001)
+
+
+def test_what_a_crash_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / ".backup_hourly_20260101_000000.tar.zst.part").write_bytes(b"half")
+    staging = tmp_path / ".backup_hourly_20260101_000000.tar.zst.staging"
+    staging.mkdir()
+    (staging / "socbot.db").write_bytes(b"half")
+    pack(tmp_path / "backup_manual_20260101_000000.tar.zst")
+    (tmp_path / "notes.part").write_bytes(b"somebody's")
+    assert len(clear_leftovers(tmp_path)) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup_manual_20260101_000000.tar.zst", "notes.part"]
+
+
+# -- keys ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", [KEY, "correct horse"])
+@pytest.mark.parametrize("use", [read_manifest, verify])
+def test_a_sealed_backup_needs_its_key_for_everything(tmp_path: Path, secret: bytes | str, use: object) -> None:
+    pack(tmp_path / "backup", keys=keyring(secret), seal=True)
+    for keys in (keyring(), keyring(b"x" * 32), keyring("wrong")):
+        with pytest.raises(KeyNeeded):
+            use(tmp_path / "backup", keys)  # type: ignore[operator]
+        with pytest.raises(KeyNeeded):
+            extract(tmp_path / "backup", tmp_path / "out", keys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_after_a_rotation_older_backups_still_open(tmp_path: Path) -> None:
+    pack(tmp_path / "first", keys=keyring("first"), seal=True)
+    pack(tmp_path / "second", keys=keyring(b"2" * 32), seal=True)
+    rotated = keyring(b"3" * 32, b"2" * 32, "first")
+    pack(tmp_path / "third", keys=rotated, seal=True)
+    assert all(verify(tmp_path / name, rotated).intact for name in ("first", "second", "third"))
+    with pytest.raises(KeyNeeded):
+        read_manifest(tmp_path / "third", keyring(b"2" * 32))
+
+
+def test_a_passphrase_is_stretched_once_for_many_backups(tmp_path: Path) -> None:
+    pack(tmp_path / "a", keys=keyring("correct horse", seed=1), seal=True)
+    again = keyring("correct horse", seed=2)
+    read_manifest(tmp_path / "a", again)
+    pack(tmp_path / "b", keys=again, seal=True)
+    assert (tmp_path / "a").read_bytes()[16:40] == (tmp_path / "b").read_bytes()[16:40]  # the key's id and its salt
+    assert len(again._stretched) == 1
+
+
+def test_two_backups_of_the_same_share_no_sealed_byte(tmp_path: Path) -> None:
+    keys = keyring(KEY)
+    pack(tmp_path / "a", keys=keys, seal=True)
+    pack(tmp_path / "b", keys=keys, seal=True)
+    first, second = (tmp_path / "a").read_bytes()[88:], (tmp_path / "b").read_bytes()[88:]
+    assert first[:64] != second[:64]
+
+
+def test_a_key_tells_what_bears_no_signature(tmp_path: Path) -> None:
+    pack(tmp_path / "backup")
+    with pytest.raises(NotSigned):
+        read_manifest(tmp_path / "backup", keyring(KEY))
+    assert not verify(tmp_path / "backup", keyring(KEY)).intact
+    assert verify(tmp_path / "backup", keyring(KEY), unsigned=True).intact
+    with pytest.raises(NotSigned):
+        extract(tmp_path / "backup", tmp_path / "out", keyring(KEY))
+
+
+def test_a_signature_by_a_key_that_is_not_ours_is_refused_where_there_is_one(tmp_path: Path) -> None:
+    pack(tmp_path / "backup", keys=keyring(KEY))
+    with pytest.raises(KeyNeeded):
+        read_manifest(tmp_path / "backup", keyring(b"x" * 32))
+    report = verify(tmp_path / "backup", keyring())
+    assert report.intact
+    assert any("not looked at" in check.text for check in report.checks)
+
+
+# -- what changes while it is read --------------------------------------------------------------------
+
+
+def packing(path: Path, target: Path) -> None:
+    now = Moment("sqlite", "pages", "0003", 0, iter((Source("files/it", path),)))
+    write_archive(target, INFO, now, keys=keyring(), seal=False)
+
+
+def test_a_link_a_pipe_and_a_folder_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("link", "pipe", "folder", "missing"):
+        with pytest.raises(Unreadable, match=name):
+            packing(tmp_path / name, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
+def test_a_large_file_that_grows_is_taken_as_it_was_at_the_beginning(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(bytes(8_000_000))
+    ended = threading.Event()
+
+    def grow() -> None:
+        with log.open("ab", buffering=0) as file:
+            while not ended.is_set():
+                file.write(b"more")
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    try:
+        packing(log, tmp_path / "backup")
+    finally:
+        ended.set()
+        writer.join()
+    assert verify(tmp_path / "backup", keyring()).intact
+
+
+def test_a_sealed_backup_is_not_larger_than_it_must_be(tmp_path: Path) -> None:
+    data = {"a": Random(1).randbytes(1_000_000)}
+    pack(tmp_path / "plain", data)
+    pack(tmp_path / "sealed", data, keyring(KEY), seal=True)
+    assert (tmp_path / "sealed").stat().st_size < (tmp_path / "plain").stat().st_size + 1_000
+
+
+def test_the_manifest_is_behind_what_zstd_reads(tmp_path: Path) -> None:
+    pack(tmp_path / "backup")
+    with (tmp_path / "backup").open("rb") as file:
+        unpacked = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
+    assert unpacked.endswith(bytes(1024))
+    assert b'"format":1' not in unpacked
