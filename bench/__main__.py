@@ -1,10 +1,10 @@
-"""``python -m bench [speed] [growth] [start] [stalls] [discord] [--quick]``: all of them, unless some are named."""
+"""``python -m bench [PART …] [--quick]``: all parts, unless some are named."""
 
 import argparse
 
 import anyio
 
-PARTS = ("speed", "growth", "start", "stalls", "discord")
+PARTS = ("speed", "growth", "start", "stalls", "discord", "logging")
 
 
 def main() -> None:
@@ -54,6 +54,19 @@ def _discord(rounds: int) -> str:
     return report(anyio.run(compare, 2 * rounds, 512))
 
 
-_MEASURED = {"speed": _speed, "growth": _growth, "start": _start, "stalls": _stalls, "discord": _discord}
+def _logging(rounds: int) -> str:
+    from bench.logging import compare, report
+
+    return report(compare(100_000 if rounds > 3 else 10_000))
+
+
+_MEASURED = {
+    "speed": _speed,
+    "growth": _growth,
+    "start": _start,
+    "stalls": _stalls,
+    "discord": _discord,
+    "logging": _logging,
+}
 
 main()

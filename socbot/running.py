@@ -20,7 +20,7 @@ from socbot.dispatch.replies import Reply, printable
 from socbot.documents import ConfigError
 from socbot.exit_codes import EXIT_FAILURE
 from socbot.jobs.job import CriticalJobFailed
-from socbot.logs import logging_to, structlog_into_logging, uncaught_to_log
+from socbot.logs import logging_to, structlog_to_log, uncaught_to_log
 from socbot.transports.base import Transport, TransportRefused
 from socbot.transports.console import OWNER, PLATFORM, Console, converse
 from socbot.watchdog import Watchdog
@@ -47,7 +47,7 @@ async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
 
         def started() -> None:
             bot.logs.attach(log)
-            stack.enter_context(structlog_into_logging())
+            stack.enter_context(structlog_to_log())
 
         failure, code = "", EXIT_FAILURE
         try:

@@ -4,9 +4,8 @@ What any library logs, what Python warns of and what structlog is given goes one
 library's root logger makes an ``Event`` of it on the thread that logs, and the writer's thread makes the line.
 """
 
-from socbot.logs.capture import logging_to, uncaught_to_log
+from socbot.logs.capture import logging_to, structlog_to_log, uncaught_to_log
 from socbot.logs.files import RotatingFile
-from socbot.logs.structured import get_logger, structlog_into_logging
 from socbot.logs.writer import LogWriter
 
-__all__ = ["LogWriter", "RotatingFile", "get_logger", "logging_to", "structlog_into_logging", "uncaught_to_log"]
+__all__ = ["LogWriter", "RotatingFile", "logging_to", "structlog_to_log", "uncaught_to_log"]

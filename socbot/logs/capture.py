@@ -4,7 +4,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from socbot.config import LogsConfig
@@ -53,6 +53,15 @@ def uncaught_to_log() -> Iterator[None]:
     finally:
         threading.excepthook, sys.unraisablehook = hooks
         logging.captureWarnings(False)
+
+
+def structlog_to_log() -> AbstractContextManager[None]:
+    """Have what is given to structlog logged like all else while the block runs, if anybody has imported it."""
+    if "structlog" not in sys.modules:
+        return nullcontext()
+    from socbot.logs.structured import into_logging
+
+    return into_logging()
 
 
 def _thread_ended(caught: threading.ExceptHookArgs) -> None:

@@ -14,7 +14,10 @@ MESSAGE = 16_384
 
 _VALUE = 2_000
 _MOST_PAIRS = 32
-_OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+PAIRS = "socbot_pairs"
+"""The attribute of a record under which ``structured`` hands over what structlog was given."""
+
+_OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", PAIRS}
 
 
 class Event:
@@ -79,21 +82,15 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _pairs(record: logging.LogRecord) -> dict[str, Value]:
-    pairs: dict[str, Value] = {}
-    for name, value in list(record.__dict__.items()):
-        if name == PAIRS and isinstance(value, dict):
-            pairs |= {_name(key): _plain(item) for key, item in list(value.items())[:_MOST_PAIRS]}
-        elif name not in _OWN and len(pairs) < _MOST_PAIRS:
-            pairs[_name(name)] = _plain(value)
-    return pairs
-
-
-PAIRS = "socbot_pairs"
-"""The attribute of a record under which ``structured`` hands over what structlog was given."""
+    found = record.__dict__
+    given = found.get(PAIRS, {})
+    if len(found) > _USUAL + 1 or not isinstance(given, dict):
+        given = {name: value for name, value in found.items() if name not in _OWN} | dict(given)
+    return {_name(key): _plain(value) for key, value in list(given.items())[:_MOST_PAIRS]}
 
 
 def _name(key: object) -> str:
-    return str(key)[:60] if isinstance(key, str) else "?"
+    return key[:60] if type(key) is str else "?"
 
 
 def _plain(value: object) -> Value:
