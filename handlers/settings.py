@@ -63,6 +63,7 @@ def origin(setting: Setting) -> str:
 
 COMMANDS = (
     config_command("analytics_config", "analytics"),
+    config_command("backup_config", "backup"),
     config_command("error_config", "errors"),
     config_command("rate_limit_config", "rate_limit"),
 )

@@ -3,8 +3,8 @@
 import importlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial, wraps
 from itertools import chain
 from pathlib import Path
@@ -14,18 +14,20 @@ from typing import Self, TypeAlias, TypedDict, Unpack
 from zoneinfo import ZoneInfo
 
 import anyio
+from msgspec import structs
 
 from socbot.config import Config, Loaded, load
 from socbot.dispatch.clock import Clock, SystemClock
 from socbot.dispatch.commands import Command
 from socbot.dispatch.context import Send
 from socbot.dispatch.dispatcher import Dispatcher, Done
-from socbot.dispatch.messages import Identity, Message
+from socbot.dispatch.messages import Identity, Message, User
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.documents import ConfigError
 from socbot.egress import Client
 from socbot.handlers import analytics as analytics_commands
+from socbot.handlers import backup as backup_commands
 from socbot.handlers import blacklist as blacklist_commands
 from socbot.handlers import bot as bot_commands
 from socbot.handlers import errors as error_commands
@@ -44,9 +46,12 @@ from socbot.jobs.supervisor import Supervisor
 from socbot.redaction import Redactor
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
+from socbot.storage.errors import StoreError
 from socbot.storage.telemetry import Sink, Telemetry
 from socbot.systems.analytics import Analytics
 from socbot.systems.audit import Audit
+from socbot.systems.backup import Backups
+from socbot.systems.backup.drill import Run
 from socbot.systems.blacklist import Blacklist
 from socbot.systems.completions import Completions
 from socbot.systems.erasure import Erasure
@@ -94,6 +99,7 @@ COMMANDS: tuple[Command, ...] = (
     *health_commands.COMMANDS,
     *tasks_commands.COMMANDS,
     *log_commands.COMMANDS,
+    *backup_commands.COMMANDS,
     *settings_commands.COMMANDS,
 )
 
@@ -217,8 +223,14 @@ class Bot:
         self.settings = Settings(database, clock, self._loaded)
         await self.settings.load()
         config = self.settings.config
+        if database.recovered and self._loaded.path is not None:  # with the store, config.yaml may have been exchanged
+            self._loaded = load(self._loaded.path)
+            self.settings = Settings(database, clock, self._loaded)
+            await self.settings.load()
+            config = self.settings.config
         self._build(database, config)
         await self._load()
+        await self.backups.load()
         self._arrange(config)
         stack.push_async_callback(self.audit.close)
         stack.push_async_callback(self.telemetry.close)
@@ -233,6 +245,7 @@ class Bot:
             await stack.enter_async_context(self.supervisor)
         else:
             await self.supervisor.load()
+        await stack.enter_async_context(self.backups)
         self.health.readiness.started = True
 
     def _build(self, database: Database, config: Config) -> None:
@@ -295,6 +308,9 @@ class Bot:
             random=self.random,
         )
         self.dispatcher.ledger = self.audit
+        self.backups = Backups(
+            database, clock, config.storage, config.backup, self, self.signals, self.audit, self._rehearse
+        )
         self.health = Health(
             database,
             clock,
@@ -324,6 +340,7 @@ class Bot:
             self.analytics,
             self.erasure,
             self.supervisor,
+            self.backups,
             self.logs,
             self.vitals,
             self.health,
@@ -363,6 +380,7 @@ class Bot:
             builtin.jobs(supervisor.status, supervisor.late),
             builtin.webhooks(lambda: self.webhooks.backlog if self.webhooks.all() else None),
             builtin.telemetry(lambda: telemetry.dropped, lambda: telemetry.failure is not None, self._dropped),
+            builtin.backup(lambda: self.backups.age_intervals, lambda: self.backups.config.enabled),
             builtin.audit(lambda: self.audit.pending, self.audit.flush),
         )
 
@@ -408,6 +426,7 @@ class Bot:
             *self.errors.jobs(),
             *self.notices.jobs(),
             *self.logs.jobs(),
+            *self.backups.jobs(),
             *self.health.jobs(),
             *self.supervisor.jobs(),
         )
@@ -426,6 +445,7 @@ class Bot:
         offer("error", self._recent_errors)
         offer("logger", lambda typed: self.logs.names())
         offer("group", self._recent_groups)
+        offer("backup", self._backup_names)
         offer("setting", lambda typed: (name for each in sections for name in (each, *self.settings.keys(each))))
         for section in sections:
             offer(f"setting:{section}", partial(self._keys_within, section))
@@ -435,6 +455,9 @@ class Bot:
 
     async def _recent_groups(self, typed: str) -> Iterable[str]:
         return [record.group_id for record in await self.errors.newest(100)]
+
+    async def _backup_names(self, typed: str) -> Iterable[str]:
+        return [each.backup.name for each in await self.backups.list()]
 
     async def _open_incidents(self, typed: str) -> Iterable[str]:
         return [LAST, *(each.id for each in await self.incidents.newest("incident", "open"))]
@@ -453,6 +476,7 @@ class Bot:
         take_part(lambda config: lambda: self.analytics.configure(config.analytics))
         take_part(lambda config: lambda: self.errors.configure(config.errors))
         take_part(lambda config: lambda: self.logs.configure(config.logs))
+        take_part(self._prepare_backups)
         take_part(self._prepare_jobs)
         take_part(lambda config: lambda: self._configure_health(config))
         take_part(lambda config: lambda: self.signals.configure(config.signals))
@@ -461,7 +485,7 @@ class Bot:
 
     def _prepare_rate_limit(self, config: Config) -> Callable[[], None]:
         for name in config.rate_limit.cooldowns:
-            if self.dispatcher.registry.get(name) is None and name not in LATER_COMMANDS:
+            if self.dispatcher.registry.get(name) is None:
                 raise ConfigError(f"rate_limit.cooldowns.{name}: there is no such command")
         self.rate_limiter.check(config.rate_limit)
         return lambda: self.rate_limiter.configure(config.rate_limit)
@@ -469,6 +493,10 @@ class Bot:
     def _prepare_webhooks(self, config: Config) -> Callable[[], None]:
         self.webhooks.check(config.webhooks)
         return lambda: self.webhooks.configure(config.webhooks)
+
+    def _prepare_backups(self, config: Config) -> Callable[[], None]:
+        self.backups.check(config.backup)
+        return lambda: self.backups.configure(config.backup)
 
     def _prepare_jobs(self, config: Config) -> Callable[[], None]:
         self.supervisor.check(config.jobs)
@@ -499,6 +527,37 @@ class Bot:
     async def notify(self, reply: Reply) -> None:
         """Tell the owner; see ``Notices.notify``."""
         await self.notices.notify(reply)
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Within the block no command begins; those under way have ended, or wait for the store."""
+        told = Reply("A backup is being restored. Try again in a moment.", tone="warn")
+        async with self.dispatcher.held(told, HOLD, but=1):
+            with suppress(StoreError):  # what cannot be written now is written later
+                await self._flush_all()
+            yield
+
+    async def restored(self) -> tuple[str, ...]:
+        """Have every system read its state from the store again, and config.yaml; what could not be put in force.
+
+        :raises StoreError: if the store cannot be read
+        """
+        problems = await self.settings.restored()
+        await self._load()
+        await self.supervisor.load()
+        return problems
+
+    @asynccontextmanager
+    async def _rehearse(self, store: Path) -> AsyncIterator[Run]:
+        """A bot on the store at ``store`` that nobody hears of, and what runs an owner's command on it."""
+
+        async def keep_quiet(reply: Reply) -> None:
+            return None
+
+        async with Bot(
+            Loaded(rehearsed(self.config, store)), owners=[(REHEARSAL, "owner")], notify=keep_quiet, jobs=False
+        ) as bot:
+            yield lambda text: bot.dispatch(Message(text, User("owner"), REHEARSAL, REHEARSAL, REHEARSAL))
 
     def recognise(self, *, owners: Iterable[Identity] = (), identities: Iterable[Identity] = ()) -> None:
         """Know further owners, and further identities of the bot's own, which a platform tells after the start."""
@@ -532,8 +591,28 @@ class Bot:
         await self.telemetry.flush()
 
 
-LATER_COMMANDS = ("backup_now", "restore_backup")
-"""Commands that have a default cooldown and are not there yet."""
+HOLD = 10.0
+"""Seconds that commands under way are given to end before the store is exchanged."""
+
+REHEARSAL = "drill"
+"""The platform, channel and guild of what is said to a bot that is only tried."""
+
+
+def rehearsed(config: Config, store: Path) -> Config:
+    """``config`` for a bot on ``store`` that has no way out: no account, no webhooks, no backups, nothing of others."""
+    replace = structs.replace
+    return replace(
+        config,
+        bot=replace(config.bot, prefix="!", owners=()),
+        handlers=(),
+        middleware=tuple(entry for entry in config.middleware if entry.use in MIDDLEWARE),
+        storage=replace(config.storage, url=f"sqlite:///{store}"),
+        rate_limit=replace(config.rate_limit, exempt_owner=True),
+        backup=replace(config.backup, enabled=False, folder=str(store.parent / "backups"), paths=()),
+        health=replace(config.health, dead_mans_switch="", checks=()),
+        webhooks=replace(config.webhooks, enabled=False),
+        discord=type(config.discord)(),
+    )
 
 
 def secrets_of(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:

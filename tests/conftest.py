@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from socbot.bot import Bot
-from socbot.config import Config, StorageConfig
+from socbot.config import BackupConfig, Config, StorageConfig
 from socbot.dispatch.replies import Reply
 from socbot.testing import OWNER, FakeClock
 
@@ -33,7 +33,7 @@ def make_bot(tmp_path: Path, notices: list[Reply]) -> MakeBot:
     """Make bots on one store: ``async with make_bot(clock=clock, rate_limit=RateLimitConfig(…)) as bot``.
 
     Keywords named like a section of the configuration replace it; the others go to the bot. Jobs do not run unless
-    ``jobs=True``.
+    ``jobs=True``, and backups are not made by themselves.
     """
 
     async def notify(reply: Reply) -> None:
@@ -44,6 +44,7 @@ def make_bot(tmp_path: Path, notices: list[Reply]) -> MakeBot:
         sections = {name: options.pop(name) for name in Config.__struct_fields__ if name in options and name != "jobs"}
         if not isinstance(config, Path):
             sections.setdefault("storage", StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db"))
+            sections.setdefault("backup", BackupConfig(enabled=False, folder=f"{tmp_path}/backups", paths=()))
             config = msgspec.structs.replace(config or Config(), **sections)
         defaults: dict[str, Any] = {"owners": [OWNER], "notify": notify, "random": Random(1), "jobs": False}
         options = defaults | options

@@ -25,6 +25,7 @@ run_task schedule_task task_stats pipeline pipeline_mode reload bot_stats config
 health_history health_config
 add_webhook list_webhooks webhook_info webhook_config test_webhook remove_webhook webhook_stats webhook_deliveries
 webhook_retry
+backup_now list_backups restore_backup verify_backup backup_status backup_drill backup_prune backup_config
 """.split()  # noqa: SIM905 (a list that is read, not code)
 EVERYBODYS = """
 help ping uptime about health why blacklist_check rate_limit_status tasks task_info
@@ -77,7 +78,8 @@ def test_the_tour_visits_every_command() -> None:
 
 async def test_every_command_works(make_bot: MakeBot, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(f"storage: {{url: 'sqlite:///{tmp_path}/data/socbot.db'}}\n")
+    store, backups = f"sqlite:///{tmp_path}/data/socbot.db", f"{tmp_path}/backups"
+    path.write_text(f"storage: {{url: '{store}'}}\nbackup: {{folder: '{backups}'}}\n")
     async with make_bot(path, commands=[fail], jobs=True) as bot:
         with logged(bot, tmp_path / "logs" / "bot.log"):
             outcomes = await take(bot, await names_in(bot))

@@ -114,6 +114,11 @@ class Database:
         return result
 
     @property
+    def recovered(self) -> bool:
+        """Whether opening it finished a restore that another process had begun."""
+        return self.file is not None and self.file.recovered is not None
+
+    @property
     def waiting(self) -> int:
         """How many writes have not begun."""
         return self._writer.waiting

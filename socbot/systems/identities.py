@@ -47,6 +47,7 @@ class Pseudonyms:
         if found is None:
             found = await self._database.write(self._make_key)
         self._key = bytes.fromhex(found)
+        self._known.clear()
 
     def of(self, identity: Identity) -> str:
         """What ``identity`` is written down as from now on."""

@@ -24,6 +24,8 @@ _NAME: Final = re.compile(
     + f"{re.escape(SUFFIX)}|{re.escape(SEALED_SUFFIX)})"
 )
 
+NEWEST: Final = "newest"
+
 
 class Backup(Struct, frozen=True):
     """A backup as its file says. Moments are seconds since 1970, sizes bytes.
@@ -77,12 +79,14 @@ class Shelf:
         return tuple(found)
 
     def find(self, name: str) -> Backup:
-        """The backup of that name, with or without the ending of its file.
+        """The backup of that name, with or without the ending of its file; ``newest`` is one, too.
 
         :raises InvalidArgument: with the nearest names, if there is none
         """
         wanted = name.strip().removesuffix(SEALED_SUFFIX).removesuffix(SUFFIX)
         backups = self.backups()
+        if wanted.lower() == NEWEST and backups:
+            return backups[0]
         for backup in backups:
             if backup.name == wanted:
                 return backup

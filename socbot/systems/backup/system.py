@@ -38,6 +38,7 @@ from socbot.systems.backup.retention import INTERVALS, SCHEDULED, TYPES, Known, 
 from socbot.systems.backup.shelf import Backup, Shelf
 from socbot.systems.backup.threads import Tell, Work, on_a_thread, silent
 from socbot.systems.signals import Severity, Signals
+from socbot.systems.webhooks.system import key_path
 from socbot.version import VERSION
 
 T = TypeVar("T")
@@ -120,6 +121,8 @@ class Status(Struct, frozen=True):
     """How the backups stand; sizes in bytes, ``age`` in intervals.
 
     :param last: the last good one of each type
+    :param failure: why the last try failed; empty if it did not
+    :param elsewhere: how it stands with the second place; empty if there is none
     """
 
     last: dict[Type, Described | None]
@@ -131,6 +134,7 @@ class Status(Struct, frozen=True):
     drill: Drill | None
     age: float | None
     failure: str
+    elsewhere: str
 
 
 class Backups:
@@ -153,14 +157,14 @@ class Backups:
         rehearse: Rehearse | None = None,
         step: Step = lambda step: None,
     ) -> None:
-        self._database, self._clock, self._storage, self._host = database, clock, storage, host
+        self._database, self.clock, self._storage, self._host = database, clock, storage, host
         self._signals, self._audit, self._rehearse, self._step = signals, audit, rehearse, step
         self.shelf = Shelf(config)
         self._busy = anyio.Lock()
         self._since = clock.monotonic()
         self._good_at: float | None = None  # monotonic
         self._told = False
-        self._failure = ""
+        self._failure = self._elsewhere = ""
         self._closing = anyio.Event()
         self._tasks: TaskGroup | None = None
 
@@ -210,16 +214,12 @@ class Backups:
         self._closing.set()
 
     async def load(self) -> None:
-        """Look at what there is; finish what an earlier process has left of a restore.
+        """Finish what an earlier process has left of a restore.
 
-        :raises StoreError: if that cannot be done
+        :raises StoreError, BackupError: if that cannot be done
         """
         if self._database.dialect == "postgresql":
             await self._recover_files()
-        try:
-            self._take_note(await self.list())
-        except BackupError as error:  # such as a folder that may not be read: the schedule will meet it, and tell
-            _log.warning("the backups cannot be looked at: %s", error)
 
     # -- what there is ---------------------------------------------------------------------------------
 
@@ -233,6 +233,28 @@ class Backups:
         return tuple(
             Described(backup, marks.get(backup.name, Mark())) for backup in backups if type in (None, backup.type)
         )
+
+    async def find(self, name: str) -> Described:
+        """The backup of that name; ``newest`` is one, too.
+
+        :raises InvalidArgument: with the nearest names, if there is none
+        """
+        backup = await self._off_loop(lambda work: self.shelf.find(name))
+        marks = await self._database.read(records.marks)
+        return Described(backup, marks.get(backup.name, Mark()))
+
+    async def undoable(self) -> str:
+        """The name of the backup whose restore can be undone.
+
+        :raises BackupError: if there is none
+        """
+        return (await self._undoable()).name
+
+    async def _undoable(self) -> Journal:
+        journal = await self._off_loop(lambda work: restore.undoable(self._place))
+        if journal is None:
+            raise BackupError("There is no restore that could be undone.")
+        return journal
 
     async def status(self) -> Status:
         """How the backups stand.
@@ -252,6 +274,7 @@ class Backups:
             await self._database.read(records.last_drill),
             self.age_intervals,
             self._failure,
+            self._elsewhere,
         )
 
     @property
@@ -261,7 +284,7 @@ class Backups:
         if interval is None:
             return None
         since = self._since if self._good_at is None else self._good_at
-        age = max(0.0, self._clock.monotonic() - since) / interval
+        age = max(0.0, self.clock.monotonic() - since) / interval
         return None if self._good_at is None and age < 1.0 else age
 
     @property
@@ -280,11 +303,11 @@ class Backups:
 
     def _take_note(self, found: Sequence[Described]) -> None:
         """Know how old the last good one is, counted from now on by a clock that nobody sets."""
-        now = self._clock.time()
+        now = self.clock.time()
         ages = [now - each.backup.made_at for each in found if each.known.is_good and each.backup.type in SCHEDULED]
         ages = [age for age in ages if age >= -SLACK]
         if ages:
-            good_at = self._clock.monotonic() - max(0.0, min(ages))
+            good_at = self.clock.monotonic() - max(0.0, min(ages))
             self._good_at = good_at if self._good_at is None else max(self._good_at, good_at)
 
     # -- making them -----------------------------------------------------------------------------------
@@ -321,7 +344,7 @@ class Backups:
 
     def due(self, found: Sequence[Described]) -> tuple[Scheduled, ...]:
         """The types that are due, shortest first."""
-        now = self._clock.time()
+        now = self.clock.time()
 
         def is_due(slot: Scheduled) -> bool:
             good = [each for each in found if each.known.is_good and covers(each.backup.type, slot)]
@@ -332,7 +355,7 @@ class Backups:
         return tuple(slot for slot in self._enabled if is_due(slot))
 
     async def _make(self, type: Type, tell: Tell) -> Made:
-        started = self._clock.monotonic()
+        started = self.clock.monotonic()
         head = await self._database.read(_audit_head)
         await tell("Reading the store and packing…")
         name, manifest = await self._off_loop(lambda work: self._packed(type, head, work), "Packing", tell)
@@ -346,15 +369,15 @@ class Backups:
             with anyio.CancelScope(shield=True):
                 await self._delete([backup])
             raise
-        made = Made(backup, manifest, self._clock.monotonic() - started)
+        made = Made(backup, manifest, self.clock.monotonic() - started)
         if type in SCHEDULED:
-            self._good_at = self._clock.monotonic()
+            self._good_at = self.clock.monotonic()
         return made
 
     def _packed(self, type: Type, head: str, work: Work) -> tuple[str, Manifest]:
         """On a worker's thread."""
         self.shelf.make_folder()
-        now, config = self._clock.time(), self.config
+        now, config = self.clock.time(), self.config
         name, path = self.shelf.next_name(type, now)
         manifest = back_up(
             path, Info(type, now, VERSION, head), self._storage, tuple(self._files()), keys=self.shelf.keys,
@@ -383,7 +406,7 @@ class Backups:
         report = await self._off_loop(
             lambda work: read_all(backup, self.shelf, work, unsigned=unsigned), "Verifying", tell
         )
-        now = self._clock.time()
+        now = self.clock.time()
         problem = "" if report.intact else _problem(report)
         await self._mark(backup, lambda mark: Mark(now if report.intact else None, mark.proven_at, problem))
         return report
@@ -438,7 +461,7 @@ class Backups:
 
     async def _restore(self, name: str, tell: Tell, unsigned: bool) -> Restored:
         with self._one_at_a_time():
-            started = self._clock.monotonic()
+            started = self.clock.monotonic()
             backup = await self._off_loop(lambda work: self.shelf.find(name))
             self._step("verify")
             await tell(f"Verifying `{backup.name}`…")
@@ -462,15 +485,13 @@ class Backups:
                 problems = await self._swap(backup.name, before, staged.store, staged.files)
             finally:
                 await self._clear(place)
-            seconds = self._clock.monotonic() - started
+            seconds = self.clock.monotonic() - started
             return Restored(backup.name, before, staged.restored, staged.left_out, problems, seconds)
 
     async def _undo(self, tell: Tell) -> Restored:
         with self._one_at_a_time():
-            started, place = self._clock.monotonic(), self._place
-            journal = await self._off_loop(lambda work: restore.undoable(place))
-            if journal is None:
-                raise BackupError("There is no restore that could be undone.")
+            started, place = self.clock.monotonic(), self._place
+            journal = await self._undoable()
             before = (await self._make("pre_restore", tell)).backup.name
             try:
                 store, moves = await self._off_loop(lambda work: self._former(journal, place))
@@ -478,7 +499,7 @@ class Backups:
             finally:
                 await self._clear(place)
             files = tuple(Path(move.live).name for move in moves)
-            return Restored(f"before {journal.name}", before, files, (), problems, self._clock.monotonic() - started)
+            return Restored(f"before {journal.name}", before, files, (), problems, self.clock.monotonic() - started)
 
     def _former(self, journal: Journal, place: Place) -> tuple[Path, tuple[Move, ...]]:
         store, moves = restore.stage_former(journal, place, self._step)
@@ -545,8 +566,8 @@ class Backups:
             return await self._database.read(_is_marked)
         except StoreError as error:
             raise BackupError(
-                "The database does not answer, so that nobody knows which state it is in. Start the bot again: it finds "
-                "out, and puts the files in the same."
+                "The database does not answer, so that nobody knows which state it is in. Start the bot again: it "
+                "finds out, and puts the files in the same."
             ) from error
 
     async def _put_back(self, before: str) -> None:
@@ -602,7 +623,7 @@ class Backups:
             if last is not None:
                 if not last.passed:
                     interval = min(interval, DRILL_RETRY)
-                if 0 <= self._clock.time() - last.at < interval:
+                if 0 <= self.clock.time() - last.at < interval:
                     return
             if not await self._listed():
                 return
@@ -620,7 +641,7 @@ class Backups:
         assert self._rehearse is not None
         backup = await self._off_loop(lambda work: self._wanted(name))
         scratch = self._place.staging.with_name(self._place.journal.name + ".drill")
-        done = await drill(backup, self.shelf, scratch, self.config.drill_commands, self._rehearse, self._clock, tell)
+        done = await drill(backup, self.shelf, scratch, self.config.drill_commands, self._rehearse, self.clock, tell)
         await self._database.write(lambda connection: records.add_drill(connection, done))
         if done.passed:
             await self._mark(backup, lambda mark: Mark(done.at, done.at, ""))
@@ -640,6 +661,8 @@ class Backups:
 
     async def watch(self) -> None:
         """Tell the owner, once, that there has been no good backup for too long."""
+        if self._good_at is None:
+            await self._listed()
         age = self.age_intervals
         if age is None or age < LATE or self._told:
             return
@@ -681,7 +704,7 @@ class Backups:
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(end)
-            await self._clock.sleep(RETRY)
+            await self.clock.sleep(RETRY)
             tasks.cancel_scope.cancel()
 
     # -- how it is run ---------------------------------------------------------------------------------
@@ -697,7 +720,7 @@ class Backups:
 
     async def _off_loop(self, function: Callable[[Work], T], what: str = "", tell: Tell = silent) -> T:
         with _os_errors("That could not be done"):
-            return await on_a_thread(function, self._clock, what, tell)
+            return await on_a_thread(function, self.clock, what, tell)
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
@@ -758,11 +781,11 @@ class _Outcome(Generic[T]):
 
 def place_of(storage: StorageConfig, config: BackupConfig) -> Place:
     """Where a restore puts things."""
+    key_file = key_path(storage)
     if storage.url.startswith("sqlite:"):
         store = Path(storage.url.removeprefix("sqlite:///"))
-        journal, key_file = store.with_name(store.name + ".restore"), store.with_name("webhooks.key")
-        return Place(journal, store, config.paths, key_file)
-    return Place(Path(config.folder) / "postgresql.restore", None, config.paths, Path("data/webhooks.key"))
+        return Place(store.with_name(store.name + ".restore"), store, config.paths, key_file)
+    return Place(Path(config.folder) / "postgresql.restore", None, config.paths, key_file)
 
 
 def read_all(backup: Backup, shelf: Shelf, work: Work, *, unsigned: bool = False) -> Report:

@@ -183,6 +183,7 @@ class RateLimiter:
         """
         wall, now = self._clock.time(), self._clock.monotonic()
         stored = await self._database.read(lambda connection: _read_all(connection, wall))
+        self._limiter = Limiter(self._config, Table(self._config.max_users))
         self._restore_states(stored.states, wall, now)
         for platform, subject, command, until in stored.cooldowns:
             wait = min(until - wall, self._config.cooldowns.get(command, 0.0))
