@@ -7,7 +7,6 @@ from random import Random
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from msgspec import Struct
@@ -251,8 +250,9 @@ class Courier:
                 continue
             if pause > 0 or not endpoint.works:
                 return Pause(max(pause, 0.05), blocked=True)
-            await self._deliver(endpoint, group)
-            delivered = True
+            delivered = await self._deliver(endpoint, group)
+            if not delivered and not group.edits:
+                return Pause(0.0)
         return Pause(0.0 if delivered and len(found) == outbox.BATCH else shortest)
 
     def _pause(self, endpoint: Endpoint, group: Group, found: Sequence[Due]) -> float:
@@ -270,20 +270,22 @@ class Courier:
             wait = min(wait, endpoint.last_try + EARLY - now)
         return max(shut, wait)
 
-    async def _deliver(self, endpoint: Endpoint, group: Group) -> None:
+    async def _deliver(self, endpoint: Endpoint, group: Group) -> bool:
+        """Send it once, and take note of what follows from that; whether it was taken."""
         early = endpoint.due.get(group.head.id, 0.0) > self._clock.monotonic()
         sent = None
         with anyio.CancelScope(shield=True) as endpoint.sending:
             sent = await self._sender.send(endpoint, group.parcel)
         if sent is None:  # the bot ends, and did not get an answer in time
             await checkpoint()
-            return
+            return False
         endpoint.last_try = self._clock.monotonic()
         if endpoint.row.rate:
             endpoint.open_at = endpoint.last_try + 1 / endpoint.row.rate
         if not sent.attempt.delivered:
-            await anyio.to_thread.run_sync(schedule.prepare)
+            await schedule.prepare()
         self._conclude(endpoint, group, sent, early)
+        return sent.attempt.delivered
 
     # -- what follows from an answer ------------------------------------------------------------------
 
@@ -307,8 +309,8 @@ class Courier:
         editable = sent.message_id if len(group.dues) == 1 else ""
         for each in group.dues:
             endpoint.due.pop(each.delivery.id, None)
-            message_id = each.delivery.message_id if endpoint.type == "custom" else editable
-            yield _result(each, sent, "delivered", now, message_id=message_id)
+            more = {} if endpoint.type == "custom" else {"message_id": editable}
+            yield _result(each, sent, "delivered", now, **more)
 
     def _failed(self, endpoint: Endpoint, group: Group, sent: Sent, now: float, early: bool) -> Iterator[Result]:
         wait = self._wait(group.head, sent, now, early)
@@ -338,14 +340,11 @@ class Courier:
         tries = group.head.attempts + 1
         (due,) = group.dues
         if sent.verdict.meaning == "never" or tries >= EDIT_TRIES:
-            return _result(
-                due, sent, "delivered", now, attempts=tries, reason="its count could not be brought up to date"
-            )
+            reason = "its count could not be brought up to date"
+            return _result(due, sent, "delivered", now, attempts=tries, message_id="", reason=reason)
         wait = max(sent.verdict.wait * 1.05, 10.0 * tries)
         endpoint.due[due.delivery.id] = self._clock.monotonic() + wait
-        return _result(
-            due, sent, "waiting", now, attempts=tries, next_at=now + wait, message_id=due.delivery.message_id
-        )
+        return _result(due, sent, "waiting", now, attempts=tries, next_at=now + wait)
 
     def _consider(self, endpoint: Endpoint, sent: Sent, answer: str, now: float) -> None:
         """Pause a webhook that is no more, or does not work any more; have its owner told."""
@@ -364,8 +363,9 @@ class Courier:
 
 
 def _result(due: Due, sent: Sent, state: DeliveryState, now: float, **more: Any) -> Result:
-    attempt, attempts = sent.attempt, more.pop("attempts", due.delivery.attempts + 1)
-    return Result(due.delivery.id, due.raw, state, now, attempts, attempt.status, attempt.answer, **more)
+    before, attempt = due.delivery, sent.attempt
+    usual: dict[str, Any] = {"attempts": before.attempts + 1, "message_id": before.message_id}
+    return Result(before.id, due.raw, state, now, status=attempt.status, answer=attempt.answer, **usual | more)
 
 
 def _was_asked(sent: Sent) -> bool:

@@ -1,8 +1,12 @@
 """When a delivery that failed is tried again."""
 
+import importlib
+import sys
 from functools import lru_cache
 from random import Random
 from typing import Any
+
+import anyio.to_thread
 
 FIRST = 5.0
 """Seconds within which the second try is made."""
@@ -30,9 +34,10 @@ class Schedule:
         return max(wait, self.span - since) if tries == self.tries - 1 else wait
 
 
-def prepare() -> None:
+async def prepare() -> None:
     """Import the library, for which no event loop has the time."""
-    _ceilings(10, 86_400.0)
+    if "tenacity" not in sys.modules:
+        await anyio.to_thread.run_sync(lambda: importlib.import_module("tenacity"))
 
 
 def _state(tries: int) -> Any:
