@@ -7,14 +7,14 @@ from msgspec import Meta
 from socbot.dispatch.arguments import Completes, Rest, Secret
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
-from socbot.dispatch.errors import InvalidArgument
+from socbot.dispatch.errors import WITHHELD, InvalidArgument
 from socbot.dispatch.replies import Field, Reply, author, escape, moment
 from socbot.systems.webhooks import Counts, Delivery, Shown, Webhook, Webhooks, WebhookType
 
-Name = Annotated[
-    str, Meta(description="a webhook's name", min_length=1, max_length=64, examples=["ops"]), Completes("webhook")
-]
-NewName = Annotated[str, Meta(description="a name for it", min_length=1, max_length=64, examples=["ops"])]
+# An address that stands in the place of the name is refused before anybody repeats it.
+_NAME = r"^[\w-]{1,64}$"
+Name = Annotated[str, Meta(description="a webhook's name", pattern=_NAME, examples=["ops"]), Completes("webhook")]
+NewName = Annotated[str, Meta(description="a name of letters, digits, - and _", pattern=_NAME, examples=["ops"])]
 Url = Annotated[
     str, Meta(description="the address, https://…", max_length=2_000, examples=["https://example.org/hook"]), Secret()
 ]
@@ -75,7 +75,7 @@ async def webhook_config(
     `triggers` are words, `severity` is the least that is sent, `rate` is messages a second. `secret` signs what is
     sent to a custom webhook; the one before signs too until it is taken away. Neither it nor `url` is shown again.
     """
-    webhook = webhooks.get(name)
+    webhook = _meant(webhooks, name)
     if key is None:
         return Reply(title=f"Settings of {escape(webhook.name, 64)}", items=_settings(webhook))
     if not value:
@@ -174,6 +174,15 @@ async def webhook_retry(
 
 def _author(ctx: Context) -> str:
     return ":".join(ctx.identity)
+
+
+def _meant(webhooks: Webhooks, name: str) -> Webhook:
+    """The webhook of that name, or a refusal that does not repeat what may have been a secret in the wrong place."""
+    try:
+        return webhooks.get(name)
+    except InvalidArgument as error:
+        refusal = InvalidArgument(error.argument, WITHHELD, error.expected)
+    raise refusal  # out here, where the one that holds it is no context of it
 
 
 def _is_well(webhook: Webhook) -> bool:

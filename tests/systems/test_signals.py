@@ -72,8 +72,11 @@ async def test_it_is_kept_with_what_is_to_be_sent_and_then_delivered(signals: Si
 
 
 async def test_nothing_is_kept_of_what_cannot_be_put_in_the_outbox(signals: Signals) -> None:
+    def refuse(connection: Connection, signal: Signal) -> None:
+        connection.change("INSERT INTO nowhere VALUES (1)")
+
     outbox = Outbox(signals)
-    signals.deliver_by(lambda connection, signal: connection.change("INSERT INTO nowhere VALUES (1)"), outbox.wake)
+    signals.deliver_by(refuse, outbox.wake)
     with pytest.raises(StatementError):
         await signals.raise_("alert", "Lost")
     assert await kept(signals) == []

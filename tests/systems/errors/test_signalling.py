@@ -1,10 +1,12 @@
 """What other systems are told of the errors."""
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from random import Random
 
 import pytest
+from msgspec import structs
 
 from socbot.config import ErrorsConfig, SignalsConfig, StorageConfig
 from socbot.dispatch.replies import Reply
@@ -116,15 +118,15 @@ async def test_that_a_signal_fails_is_no_error(
         assert caplog.text.count("a signal of an error could not be written") == 1
 
 
-async def test_while_the_store_is_out_of_order_signals_wait(storage: StorageConfig, clock: FakeClock) -> None:
-    async with opened(storage, clock) as world:
+async def test_while_the_store_is_held_by_somebody_else_a_signal_waits(
+    storage: StorageConfig, clock: FakeClock
+) -> None:
+    async with opened(structs.replace(storage, busy_timeout=0.02), clock) as world:
         await world.fail("no host", KeyError)
-        world.errors._store_fails = True
-        await world.errors._raise()
+        with closing(sqlite3.connect(storage.url.removeprefix("sqlite:///"), isolation_level=None)) as another:
+            another.execute("BEGIN IMMEDIATE")
+            await world.errors.check()
+            another.execute("ROLLBACK")
         assert await world.raised() == []
-        await world.errors.check()  # which finds that the store is there again
-        await world.fail("another", OSError)
-        await world.errors.check()
-        world.errors._store_fails = False
         await world.errors.check()
         assert len(await world.raised()) == 1
