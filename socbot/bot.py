@@ -51,7 +51,7 @@ from socbot.storage.telemetry import Sink, Telemetry
 from socbot.systems.analytics import Analytics
 from socbot.systems.audit import Audit
 from socbot.systems.backup import Backups
-from socbot.systems.backup.drill import Run
+from socbot.systems.backup.drill import Rehearse, Run
 from socbot.systems.blacklist import Blacklist
 from socbot.systems.completions import Completions
 from socbot.systems.erasure import Erasure
@@ -309,7 +309,14 @@ class Bot:
         )
         self.dispatcher.ledger = self.audit
         self.backups = Backups(
-            database, clock, config.storage, config.backup, self, self.signals, self.audit, self._rehearse
+            database,
+            clock,
+            config.storage,
+            config.backup,
+            self,
+            self.signals,
+            self.audit,
+            rehearsal(lambda: self.config),
         )
         self.health = Health(
             database,
@@ -438,7 +445,7 @@ class Bot:
         offer("system", lambda typed: dict.fromkeys(each.group for each in registry))
         offer("topic", lambda typed: dict.fromkeys(name for each in registry for name in (each.name, each.group)))
         offer("severity", lambda typed: SEVERITIES)
-        offer("incident", self._open_incidents)
+        self.completions.offer_of_guild("incident", self._open_incidents)
         offer("webhook", lambda typed: (each.name for each in self.webhooks.all()))
         offer("job", lambda typed: (status.name for status in self.supervisor.status()))
         offer("middleware", lambda typed: (layer.name for layer in self.pipeline.layers))
@@ -459,8 +466,8 @@ class Bot:
     async def _backup_names(self, typed: str) -> Iterable[str]:
         return [each.backup.name for each in await self.backups.list()]
 
-    async def _open_incidents(self, typed: str) -> Iterable[str]:
-        return [LAST, *(each.id for each in await self.incidents.newest("incident", "open"))]
+    async def _open_incidents(self, guild: str | None) -> Iterable[str]:
+        return [LAST, *(each.id for each in await self.incidents.newest("incident", "open", guild))]
 
     def _keys_within(self, section: str, typed: str) -> Iterable[str]:
         return (key.removeprefix(f"{section}.") for key in self.settings.keys(section))
@@ -547,18 +554,6 @@ class Bot:
         await self.supervisor.load()
         return problems
 
-    @asynccontextmanager
-    async def _rehearse(self, store: Path) -> AsyncIterator[Run]:
-        """A bot on the store at ``store`` that nobody hears of, and what runs an owner's command on it."""
-
-        async def keep_quiet(reply: Reply) -> None:
-            return None
-
-        async with Bot(
-            Loaded(rehearsed(self.config, store)), owners=[(REHEARSAL, "owner")], notify=keep_quiet, jobs=False
-        ) as bot:
-            yield lambda text: bot.dispatch(Message(text, User("owner"), REHEARSAL, REHEARSAL, REHEARSAL))
-
     def recognise(self, *, owners: Iterable[Identity] = (), identities: Iterable[Identity] = ()) -> None:
         """Know further owners, and further identities of the bot's own, which a platform tells after the start."""
         self._own_owners = tuple(dict.fromkeys((*self._own_owners, *owners)))
@@ -596,6 +591,21 @@ HOLD = 10.0
 
 REHEARSAL = "drill"
 """The platform, channel and guild of what is said to a bot that is only tried."""
+
+
+def rehearsal(config: Callable[[], Config]) -> Rehearse:
+    """What starts a bot with ``config`` that nobody hears of, and runs an owner's commands on it."""
+
+    async def keep_quiet(reply: Reply) -> None:
+        return None
+
+    @asynccontextmanager
+    async def rehearse(store: Path) -> AsyncIterator[Run]:
+        loaded, owner = Loaded(rehearsed(config(), store)), (REHEARSAL, "owner")
+        async with Bot(loaded, owners=[owner], notify=keep_quiet, jobs=False) as bot:
+            yield lambda text: bot.dispatch(Message(text, User("owner"), REHEARSAL, REHEARSAL, REHEARSAL))
+
+    return rehearse
 
 
 def rehearsed(config: Config, store: Path) -> Config:

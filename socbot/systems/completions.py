@@ -7,6 +7,9 @@ from typing import TypeAlias
 Source: TypeAlias = Callable[[str], Iterable[str] | Awaitable[Iterable[str]]]
 """Gives the names of its kind; what was typed is for a source that can look up fewer by it."""
 
+Scoped: TypeAlias = Callable[[str | None], Iterable[str] | Awaitable[Iterable[str]]]
+"""The same, where each guild has names of its own: gives those of one, as ``platform:id``, or with None all."""
+
 MOST = 25
 LONGEST = 100
 """Characters of a name that is offered: a longer one could not be sent back whole."""
@@ -19,33 +22,51 @@ class Completions:
 
     def __init__(self) -> None:
         self._sources: dict[str, Source] = {}
+        self._scoped: dict[str, Scoped] = {}
 
     def offer(self, kind: str, source: Source) -> None:
         """Have the names of ``kind`` come from ``source``.
 
         :raises ValueError: if they come from somewhere already
         """
-        if kind in self._sources:
-            raise ValueError(f"names of kind {kind!r} are offered already")
+        self._refuse_second(kind)
         self._sources[kind] = source
+
+    def offer_of_guild(self, kind: str, source: Scoped) -> None:
+        """The same, where each guild has names of its own.
+
+        :raises ValueError: if they come from somewhere already
+        """
+        self._refuse_second(kind)
+        self._scoped[kind] = source
+
+    def _refuse_second(self, kind: str) -> None:
+        if kind in self.kinds:
+            raise ValueError(f"names of kind {kind!r} are offered already")
 
     @property
     def kinds(self) -> frozenset[str]:
-        return frozenset(self._sources)
+        return frozenset((*self._sources, *self._scoped))
 
     async def find(
-        self, kind: str, typed: str, limit: int = MOST, *, keep: Callable[[str], bool] | None = None
+        self,
+        kind: str,
+        typed: str,
+        limit: int = MOST,
+        *,
+        keep: Callable[[str], bool] | None = None,
+        guild: str | None = None,
     ) -> tuple[str, ...]:
         """At most ``limit`` names of ``kind`` that go with ``typed``; none of a kind that nobody offers.
 
         Raises what the source raises.
 
         :param keep: whether a name is for whoever types: a source does not know who that is
+        :param guild: whose names, where each guild has its own, as ``platform:id``; None for the owner's view
         """
-        source = self._sources.get(kind)
-        if source is None:
+        if kind not in self.kinds:
             return ()
-        found = source(typed)
+        found = self._scoped[kind](guild) if kind in self._scoped else self._sources[kind](typed)
         names = await found if isinstance(found, Awaitable) else found
         return fitting(names if keep is None else filter(keep, names), typed, limit)
 

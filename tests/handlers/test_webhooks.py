@@ -164,6 +164,8 @@ async def test_names_are_offered(make_bot: MakeBot) -> None:
         assert await bot.completions.find("webhook", "o") == ("ops",)
         assert await bot.completions.find("severity", "") == ("info", "warning", "critical")
         assert len(await bot.completions.find("incident", "")) == 2
+        assert len(await bot.completions.find("incident", "", guild="local:g1")) == 2
+        assert await bot.completions.find("incident", "", guild="local:g2") == ("last",)
 
 
 async def test_on_a_form_the_address_is_asked_for(make_bot: MakeBot) -> None:

@@ -121,7 +121,8 @@ class Client(discord.AutoShardedClient):
         if not kind:
             return fitting(focus.parameter.choices, focus.typed)
         keep = may_be_known if kind in ("command", "topic") else None
-        return await self._host.completions.find(kind, focus.typed, keep=keep)
+        own = None if who.identity in self._host.dispatcher.owners else f"{who.platform}:{who.guild}"
+        return await self._host.completions.find(kind, focus.typed, keep=keep, guild=own)
 
     def _may_use(self, who: Message, command: Command) -> bool:
         if who.identity in self._host.dispatcher.owners:
