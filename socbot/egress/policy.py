@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal, TypeAlias
 
@@ -213,7 +214,7 @@ class Policy:
 
 def classify(address: Address) -> tuple[Literal["public", "private", "special"], str]:
     """What kind of address it is, and in words what it is for."""
-    for network, kind, what in _TABLE[address.version]:
+    for network, kind, what in _table(address.version):
         if address in network:
             return kind, what
     return "public", "public"
@@ -341,10 +342,9 @@ def _standard(scheme: str) -> int:
 _Row: TypeAlias = tuple[Network, Literal["private", "special"], str]
 
 
+@cache
 def _table(version: int) -> tuple[_Row, ...]:
+    """The networks that are not public, those with longer prefixes first."""
     rows: list[_Row] = [(ip_network(text), "private", what) for text, what in _PRIVATE.items()]
     rows += [(ip_network(text), "special", what) for text, what in _SPECIAL.items()]
     return tuple(sorted((row for row in rows if row[0].version == version), key=lambda row: -row[0].prefixlen))
-
-
-_TABLE = {4: _table(4), 6: _table(6)}
