@@ -1,18 +1,20 @@
 """The backups' commands."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, cast
 
 from msgspec import Meta
 
 from socbot.dispatch.arguments import Completes, Duration
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
+from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.replies import Field, Reply, escape, moment
 from socbot.jobs.supervisor import Supervisor
 from socbot.systems.backup import Backups, Described, Drill, Made, Restored, Verdict
-from socbot.systems.backup.archive import Check
+from socbot.systems.backup.archive import Check, Report
 from socbot.systems.backup.manifest import Type
+from socbot.systems.backup.retention import TYPES
 
 Name = Annotated[
     str,
@@ -32,16 +34,13 @@ _MOST_SHOWN = 20
 @command("backup_now", permission="owner", group="backup", timeout=PATIENCE)
 async def backup_now(ctx: Context, backups: Backups, type: Type = "manual") -> Reply:
     """Make a backup of the store and of `backup.paths`, and verify it."""
-    return _made(await backups.now(type, ctx.send))
+    return reply_of_made(await backups.now(type, ctx.send))
 
 
 @command("list_backups", permission="owner", group="backup")
 async def list_backups(ctx: Context, backups: Backups, type: Type | None = None) -> Reply:
     """All backups, newest first: size, and when each was last verified, and proven by a drill."""
-    found = await backups.list(type)
-    now = backups.clock.time()
-    text = "" if found else "There is none yet; `backup_now` makes one."
-    return Reply(text, f"Backups: {len(found)}", items=tuple(_line(each, now) for each in found))
+    return reply_of_list(await backups.list(type), backups.clock.time())
 
 
 @command("restore_backup", permission="owner", group="backup", timeout=PATIENCE)
@@ -54,15 +53,15 @@ async def restore_backup(ctx: Context, backups: Backups, name: Name, *, unsigned
         before = await backups.undoable()
 
         async def undo(ctx: Context) -> Reply:
-            return _restored(await backups.undo(ctx.send))
+            return reply_of_restored(await backups.undo(ctx.send))
 
         return Confirm(f"Put everything back as it was before `{escape(before)}`?", undo)
     found = await backups.find(name)
 
     async def restore(ctx: Context) -> Reply:
-        return _restored(await backups.restore(found.backup.name, ctx.send, unsigned=unsigned))
+        return reply_of_restored(await backups.restore(found.backup.name, ctx.send, unsigned=unsigned))
 
-    return Confirm(_what_is_replaced(found, backups.config.paths), restore)
+    return Confirm(what_is_replaced(found, backups.config.paths), restore)
 
 
 @command("verify_backup", permission="owner", group="backup", timeout=PATIENCE)
@@ -72,12 +71,7 @@ async def verify_backup(ctx: Context, backups: Backups, name: Name, *, unsigned:
     `--unsigned` takes one that bears no signature although a key is set.
     """
     backup, report = await backups.verify(name, ctx.send, unsigned=unsigned)
-    title = f"{backup.name} is {'intact' if report.intact else 'NOT intact'}"
-    shown = (*report.faults, *(check for check in report.checks if check.passed))
-    items = [_check(check) for check in shown[:_MOST_SHOWN]]
-    if len(shown) > _MOST_SHOWN:
-        items.append(f"… and {len(shown) - _MOST_SHOWN} more")
-    return Reply(title=title, items=tuple(items), tone="ok" if report.intact else "error")
+    return reply_of_report(backup.name, report)
 
 
 @command("backup_status", permission="owner", group="backup")
@@ -115,13 +109,7 @@ async def backup_status(ctx: Context, backups: Backups, supervisor: Supervisor) 
 @command("backup_drill", permission="owner", group="backup", timeout=PATIENCE)
 async def backup_drill(ctx: Context, backups: Backups, name: Name | None = None) -> Reply:
     """Restore a backup, the newest unless named, into a scratch folder, and try a bot on it."""
-    done = await backups.drill(name, ctx.send)
-    items = (
-        f"{'✓' if step.passed else '✗'} {escape(step.step, 100)}: {escape(step.result, 300)} ({step.seconds:.3f} s)"
-        for step in done.steps
-    )
-    title = f"Drill of {done.name}: {'passed' if done.passed else 'FAILED'} in {done.seconds:.1f} s"
-    return Reply(title=title, items=tuple(items), tone="ok" if done.passed else "error")
+    return reply_of_drill(await backups.drill(name, ctx.send))
 
 
 @command("backup_prune", permission="owner", group="backup", timeout=PATIENCE)
@@ -130,18 +118,48 @@ async def backup_prune(ctx: Context, backups: Backups, *, dry_run: bool = False)
     verdicts = await backups.prune(dry_run=True)
     gone = sum(not verdict.kept for verdict in verdicts)
     if dry_run or not gone:
-        return _pruned("Nothing was deleted: this is what would be", verdicts)
+        return reply_of_prune("Nothing was deleted: this is what would be", verdicts)
 
     async def prune(ctx: Context) -> Reply:
-        return _pruned("Pruned", await backups.prune())
+        return reply_of_prune("Pruned", await backups.prune())
 
     return Confirm(f"Delete {gone} of {len(verdicts)} backups? `backup_prune --dry-run` says which.", prune)
 
 
-# -- in words -----------------------------------------------------------------------------------------
+def type_of(text: str) -> Type:
+    """:raises InvalidArgument: if ``text`` is no type"""
+    if text not in TYPES:
+        raise InvalidArgument("type", text, f"one of {', '.join(TYPES)}")
+    return cast(Type, text)
 
 
-def _made(made: Made) -> Reply:
+# -- in words, for the command line too ---------------------------------------------------------------
+
+
+def reply_of_list(found: tuple[Described, ...], now: float) -> Reply:
+    text = "" if found else "There is none yet; `backup_now` makes one."
+    return Reply(text, f"Backups: {len(found)}", items=tuple(_line(each, now) for each in found))
+
+
+def reply_of_report(name: str, report: Report) -> Reply:
+    shown = (*report.faults, *(each for each in report.checks if each.passed))
+    items = [_check(each) for each in shown[:_MOST_SHOWN]]
+    if len(shown) > _MOST_SHOWN:
+        items.append(f"… and {len(shown) - _MOST_SHOWN} more")
+    title = f"{name} is {'intact' if report.intact else 'NOT intact'}"
+    return Reply(title=title, items=tuple(items), tone="ok" if report.intact else "error")
+
+
+def reply_of_drill(done: Drill) -> Reply:
+    items = (
+        f"{'✓' if step.passed else '✗'} {escape(step.step, 100)}: {escape(step.result, 300)} ({step.seconds:.3f} s)"
+        for step in done.steps
+    )
+    title = f"Drill of {done.name}: {'passed' if done.passed else 'FAILED'} in {done.seconds:.1f} s"
+    return Reply(title=title, items=tuple(items), tone="ok" if done.passed else "error")
+
+
+def reply_of_made(made: Made) -> Reply:
     backup, manifest = made.backup, made.manifest
     return Reply(
         escape(made.elsewhere, 400),
@@ -160,7 +178,7 @@ def _made(made: Made) -> Reply:
     )
 
 
-def _restored(done: Restored) -> Reply:
+def reply_of_restored(done: Restored) -> Reply:
     items = [f"not restored, because backup.paths does not have it: `{escape(path)}`" for path in done.left_out]
     items += [escape(problem, 400) for problem in done.problems]
     return Reply(
@@ -179,7 +197,7 @@ def _restored(done: Restored) -> Reply:
     )
 
 
-def _what_is_replaced(found: Described, paths: tuple[str, ...]) -> str:
+def what_is_replaced(found: Described, paths: tuple[str, ...]) -> str:
     backup = found.backup
     files = ", ".join(f"`{escape(path, 60)}`" for path in paths)
     state = "never verified" if found.mark.verified_at is None else f"verified {moment(found.mark.verified_at)}"
@@ -211,7 +229,7 @@ def _check(check: Check) -> str:
     return f"{'✓' if check.passed else '✗'} {what}" + (f": {escape(check.text, 300)}" if check.text else "")
 
 
-def _pruned(title: str, verdicts: tuple[Verdict, ...]) -> Reply:
+def reply_of_prune(title: str, verdicts: tuple[Verdict, ...]) -> Reply:
     def lines() -> Iterator[str]:
         for verdict in sorted(verdicts, key=lambda each: each.kept):
             done = "kept" if verdict.kept else "goes" if "would" in title else "deleted"

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``socbot`` with ``argv``; the exit code."""
     arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
     from socbot.documents import ConfigError
-    from socbot.storage.errors import StoreBusy, StoreError, StoreLocked
+    from socbot.storage.errors import StoreBusy, StoreDamaged, StoreError, StoreLocked
 
     try:
         code: int = arguments.run(arguments)
@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error), EXIT_CONFIGURATION)
     except (StoreBusy, StoreLocked) as error:
         return _complain(str(error), EXIT_TRY_AGAIN)
+    except StoreDamaged as error:
+        return _complain(f"{error}{_way_out(arguments)}", EXIT_FAILURE)
     except StoreError as error:
         return _complain(str(error), EXIT_FAILURE)
     except KeyboardInterrupt:
@@ -51,6 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return EXIT_OK
     return code
+
+
+def _way_out(arguments: "Namespace") -> str:
+    """Which backup is there for a store that is damaged."""
+    from socbot.backing_up import latest_intact
+    from socbot.documents import ConfigError
+
+    try:
+        name = latest_intact(_load(arguments))
+    except ConfigError:
+        return ""
+    if name is None:
+        return "\nThere is no backup in backup.folder that is intact."
+    return f"\nThe latest backup that is intact is {name}: `socbot backup restore {name}`"
 
 
 def _complain(text: str, code: int) -> int:
@@ -96,6 +112,12 @@ def _parser() -> "ArgumentParser":
     trail.add_argument("--before", type=int, metavar="ID", help="list those before record ID")
     trail.add_argument("--hash", default="", metavar="HASH", help="verify that the record with HASH is among them")
     trail.add_argument("--json", action="store_true")
+    backup = add("backup", _backup, "Make, list, verify, restore and prune backups, also while the bot is down.")
+    backup.add_argument("action", choices=("now", "list", "verify", "restore", "undo", "drill", "prune"))
+    backup.add_argument("what", nargs="?", help="a backup's name, or newest; for now and list a type")
+    backup.add_argument("--yes", action="store_true", help="confirm what would be asked")
+    backup.add_argument("--unsigned", action="store_true", help="take one without a signature although a key is set")
+    backup.add_argument("--dry-run", action="store_true", help="for prune: say what would be deleted, and why")
     doctor = add("doctor", _doctor, "Look at this installation; say what is wrong and how to mend it.")
     doctor.add_argument("--json", action="store_true")
     return parser
@@ -238,6 +260,13 @@ def _invite(arguments: "Namespace") -> int:
         )
     print(described(application))
     return EXIT_OK
+
+
+def _backup(arguments: "Namespace") -> int:
+    from socbot.backing_up import Request, run
+
+    request = Request(arguments.action, arguments.what, arguments.yes, arguments.unsigned, arguments.dry_run)
+    return _anyio(run, request, _load(arguments))
 
 
 def _audit(arguments: "Namespace") -> int:

@@ -7,13 +7,14 @@ told to ``step`` before it is done; what that raises ends the restore with every
 import filecmp
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from socbot.storage import swaps
+from socbot.storage.errors import StoreError
 from socbot.storage.snapshots import stage as stage_store
 from socbot.storage.staged import carry_over, make_ready
 from socbot.storage.swaps import Journal, Move, Step
@@ -55,6 +56,11 @@ class Place(Struct, frozen=True):
     @property
     def staging(self) -> Path:
         return self.journal.with_name(self.journal.name + _STAGED)
+
+    @property
+    def scratch(self) -> Path:
+        """Where a drill unpacks."""
+        return self.journal.with_name(self.journal.name + ".drill")
 
 
 class Staged(Struct, frozen=True):
@@ -136,13 +142,28 @@ def moves_of_store(staged: Path, place: Place) -> tuple[Move, ...]:
     return tuple(moves)
 
 
-def carry(staged: Path, place: Place) -> None:
+def carry(staged: Path, place: Place, tables: Iterable[str] = CARRIED) -> None:
     """Put into the store at ``staged`` what it keeps of the live one. Nobody may have either open.
 
     :raises StoreError: if the live store cannot be read
     """
     if place.store is not None and place.store.exists():
-        carry_over(place.store, staged, CARRIED)
+        carry_over(place.store, staged, tables)
+
+
+def swap_over(name: str, staged: Staged, place: Place, step: Step = lambda step: None) -> Iterator[str]:
+    """Exchange a store that cannot be opened, which is put aside as it is; what could not be kept of it.
+
+    :raises OSError: if that could not be done; then everything is as it was
+    """
+    for table in CARRIED:
+        try:
+            carry(staged.store, place, (table,))
+        except StoreError as error:
+            yield f"{table} could not be carried over: {error}"
+    moves = (*staged.files, *moves_of_store(staged.store, place))
+    swaps.carry_out(place.journal, Journal(name, "", moves), step)
+    swaps.settle(place.journal)
 
 
 def unused(place: Place) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
@@ -640,7 +641,7 @@ class Backups:
     async def _drill(self, name: str | None, tell: Tell) -> Drill:
         assert self._rehearse is not None
         backup = await self._off_loop(lambda work: self._wanted(name))
-        scratch = self._place.staging.with_name(self._place.journal.name + ".drill")
+        scratch = self._place.scratch
         done = await drill(backup, self.shelf, scratch, self.config.drill_commands, self._rehearse, self.clock, tell)
         await self._database.write(lambda connection: records.add_drill(connection, done))
         if done.passed:
@@ -790,7 +791,7 @@ def place_of(storage: StorageConfig, config: BackupConfig) -> Place:
 
 def read_all(backup: Backup, shelf: Shelf, work: Work, *, unsigned: bool = False) -> Report:
     """Verify ``backup``, on a worker's thread."""
-    scratch = shelf.folder / f".verifying-{backup.name}"
+    scratch = shelf.folder / f".verifying-{os.getpid()}"
     swaps.discard(scratch)
     try:
         scratch.mkdir(mode=0o700)
@@ -800,6 +801,24 @@ def read_all(backup: Backup, shelf: Shelf, work: Work, *, unsigned: bool = False
         )  # fmt: skip
     finally:
         swaps.discard(scratch)
+
+
+def restore_over(name: str, shelf: Shelf, place: Place, clock: Clock, *, unsigned: bool = False) -> Restored:
+    """Restore where the store cannot be opened: it is put aside as it is. This process must have possession of it.
+
+    :raises BackupError, StoreError: the subclass says what is wrong; everything is as it was
+    """
+    started, backup = clock.monotonic(), shelf.find(name)
+    report = read_all(backup, shelf, Work(), unsigned=unsigned)
+    if not report.intact:
+        raise Damaged(*first_fault(report))
+    with _os_errors("Nothing was restored"):
+        staged = restore.stage(backup.path, place, shelf.keys, unsigned=unsigned)
+        try:
+            problems = tuple(restore.swap_over(backup.name, staged, place))
+        finally:
+            restore.clear(place)
+    return Restored(backup.name, "", staged.restored, staged.left_out, problems, clock.monotonic() - started)
 
 
 def first_fault(report: Report) -> tuple[str, str]:
