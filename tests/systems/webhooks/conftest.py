@@ -148,3 +148,9 @@ def make_post(tmp_path: Path, storage: StorageConfig) -> MakePost:
             await webhooks.aclose()
 
     return make
+
+
+@pytest.fixture
+async def post(make_post: MakePost) -> AsyncIterator[Post]:
+    async with make_post() as post:
+        yield post
