@@ -671,15 +671,15 @@ def is_length_of_time(key: str) -> bool:
     return not key.endswith(("_minutes", ".degraded", ".unhealthy", ".margin"))
 
 
-def _lengths_of_time(value: Any, kind: Any) -> Any:
+def _lengths_of_time(value: Any, kind: Any, key: str = "") -> Any:
     """Turn ``5m`` into 300.0 wherever a number of seconds is expected."""
     base = _base(kind)
-    if isinstance(value, str) and base is float:
+    if isinstance(value, str) and base is float and is_length_of_time(f".{key}"):
         seconds = seconds_of(value)
         return value if seconds is None else seconds
     if isinstance(value, dict):
         if isinstance(base, type) and issubclass(base, Struct):
-            return {key: _lengths_of_time(item, _field_type(base, key)) for key, item in value.items()}
+            return {key: _lengths_of_time(item, _field_type(base, key), key) for key, item in value.items()}
         if get_origin(base) is dict:
             return {key: _lengths_of_time(item, get_args(base)[1]) for key, item in value.items()}
     if isinstance(value, list) and get_origin(base) is tuple:

@@ -48,9 +48,13 @@ def probe(*facts: Fact) -> Probe:
 
 
 class Liveness:
-    """The loop turns. ``overdue`` tells, from the thread that watches it; without one nobody can say otherwise."""
+    """The loop turns. ``overdue`` tells, from the thread that watches it; without one nobody can say otherwise.
 
-    def __init__(self) -> None:
+    :param limit: seconds without a turn from which on it is dead
+    """
+
+    def __init__(self, limit: float = STALLED) -> None:
+        self.limit = limit
         self.overdue: Overdue | None = None
 
     def read(self) -> Probe:
@@ -58,8 +62,8 @@ class Liveness:
         if self.overdue is None:
             return probe(Fact("event loop", True, "not watched"))
         seconds = self.overdue()
-        told = f"has not turned for {seconds:.1f} s" if seconds >= STALLED else "turns"
-        return probe(Fact("event loop", seconds < STALLED, told))
+        told = f"has not turned for {seconds:.1f} s" if seconds >= self.limit else "turns"
+        return probe(Fact("event loop", seconds < self.limit, told))
 
 
 class Readiness:
