@@ -199,7 +199,9 @@ class Supervisor:
         return tuple(runner.status() for runner in self._runners.values())
 
     def late(self) -> tuple[JobStatus, ...]:
-        """Those that should have run by now, ``OVERDUE`` intervals ago or longer."""
+        """Those that should have run by now, ``OVERDUE`` intervals ago or longer; none where jobs do not run."""
+        if self._tasks is None:
+            return ()
         return tuple(status for status, runner in self._with_runners() if _is_late(status, runner))
 
     def follow(self, name: str, schedule: Schedule) -> None:

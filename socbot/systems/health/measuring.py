@@ -79,8 +79,8 @@ class Measuring:
             with errand.scope:
                 errand.found = await check.measure()
         except Exception as error:  # a check is an embedder's code too: that it breaks is what it found
-            reason = f"{type(error).__name__}: {message_of(error, self._redact)}"
-            errand.found = Measured(text=reason[:500].removesuffix(": "), status="unhealthy")
+            told = " ".join(message_of(error, self._redact).split())
+            errand.found = Measured(text=f"{type(error).__name__}: {told}"[:500].removesuffix(": "), status="unhealthy")
         finally:
             if errand.scope.cancelled_caught:
                 errand.found = Measured(text="no answer in time", status="unhealthy")

@@ -1,0 +1,192 @@
+"""An incident from its cause to its last notice: a whole bot whose store is taken away from it, and given back."""
+
+import sqlite3
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import anyio
+import pytest
+
+from socbot.bot import Bot
+from socbot.config import HealthConfig, StorageConfig
+from socbot.dispatch.replies import Reply
+from socbot.testing import FakeClock, owner_said, said
+from tests.conftest import MakeBot
+from tests.postgresql import running_server
+
+OFF = ("cpu", "machine_cpu", "memory")
+"""What the machine that runs the tests is doing besides."""
+
+HEALTH = HealthConfig(interval=60.0, off=OFF)
+BEGAN, ENDED = "🩺 Health: unhealthy", "🩺 Health: recovered"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@contextmanager
+def held(path: str) -> Iterator[None]:
+    """Somebody else writes to the store, and does not come to an end."""
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        other.close()
+
+
+async def rounds(bot: Bot, clock: FakeClock, count: int) -> None:
+    for _ in range(count):
+        clock.forward(60)
+        await bot.health.check()
+        await bot.health.readiness.look()
+
+
+async def history(bot: Bot) -> Reply:
+    reply = (await bot.dispatch(owner_said("!health_history"))).reply
+    assert reply is not None
+    return reply
+
+
+def titles(notices: list[Reply]) -> list[str]:
+    return [notice.title for notice in notices if "Health" in notice.title]
+
+
+@pytest.mark.promise("P52")
+async def test_a_store_that_is_held_is_told_once_and_its_recovery_too(
+    make_bot: MakeBot, clock: FakeClock, notices: list[Reply], tmp_path: Path
+) -> None:
+    path = f"{tmp_path}/data/socbot.db"
+    storage = StorageConfig(url=f"sqlite:///{path}", busy_timeout=0.1)
+    async with make_bot(clock=clock, storage=storage, health=HEALTH) as bot:
+        await rounds(bot, clock, 2)
+        assert bot.health.ready.ok
+        with held(path):
+            await rounds(bot, clock, 4)
+            assert titles(notices) == [BEGAN]
+            assert "**database** unhealthy since" in notices[-1].items[0]
+            assert "StoreBusy" in notices[-1].items[0]
+            assert bot.health.live.ok
+            assert not bot.health.ready.ok
+            assert any(reason.startswith("database: StoreBusy") for reason in bot.health.ready.reasons)
+            public = (await bot.dispatch(said("!health"))).reply
+            assert public is not None
+            assert public.title == "❌ Health: unhealthy"
+            assert "StoreBusy" not in str(public)
+        await rounds(bot, clock, 3)
+        assert titles(notices) == [BEGAN, ENDED]
+        assert bot.health.ready.ok
+        told = await history(bot)
+        (incident,) = [item for item in told.items if "**database**" in item]
+        assert incident.startswith("❌ **database** unhealthy from <t:")
+        assert "(4m)" in incident
+        assert {field.name: field.value for field in told.fields}["Rounds"] == "9"
+        signals = await bot.database.read(
+            lambda c: c.execute("SELECT title, severity, count FROM signals WHERE kind = 'health' ORDER BY at, title")
+        )
+        assert ("Health: database is unhealthy", "critical", 1) in signals
+        assert ("Health: database is healthy again", "info", 1) in signals
+    async with make_bot(clock=clock, storage=storage, health=HEALTH) as bot:
+        assert bot.health.lasting == ()
+        assert any("**database**" in item for item in (await history(bot)).items)
+
+
+@asynccontextmanager
+async def hurrying(clock: FakeClock) -> AsyncIterator[None]:
+    """Time passes about a hundred times as fast."""
+
+    async def hurry() -> None:
+        while True:
+            clock.forward(1.0)
+            await anyio.sleep(0.01)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hurry)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    for _ in range(2_000):
+        if happened():
+            return
+        await anyio.sleep(0.01)
+    raise AssertionError("it did not happen in 20 s")
+
+
+@pytest.mark.promise("P52")
+async def test_the_jobs_see_it_by_themselves(
+    make_bot: MakeBot, clock: FakeClock, notices: list[Reply], tmp_path: Path
+) -> None:
+    path = f"{tmp_path}/data/socbot.db"
+    storage = StorageConfig(url=f"sqlite:///{path}", busy_timeout=0.1)
+    async with make_bot(clock=clock, storage=storage, health=HEALTH, jobs=True) as bot, hurrying(clock):
+        await until(lambda: bot.health.ready.ok)
+        with held(path):
+            await until(lambda: not bot.health.ready.ok)
+            await until(lambda: BEGAN in titles(notices))
+        await until(lambda: bot.health.ready.ok)
+        await until(lambda: ENDED in titles(notices))
+
+
+@pytest.mark.slow
+@pytest.mark.promise("P52")
+async def test_a_postgresql_that_stops_and_starts(make_bot: MakeBot, clock: FakeClock, notices: list[Reply]) -> None:
+    with running_server() as server:
+        storage = StorageConfig(url=server.new_database(), busy_timeout=0.5)
+        async with make_bot(clock=clock, storage=storage, health=HEALTH) as bot:
+            await rounds(bot, clock, 2)
+            assert bot.health.ready.ok
+            await anyio.to_thread.run_sync(server.stop, "immediate")
+            await rounds(bot, clock, 3)
+            assert titles(notices) == [BEGAN]
+            assert not bot.health.ready.ok
+            assert bot.health.live.ok
+            await anyio.to_thread.run_sync(server.start)
+            await rounds(bot, clock, 4)
+            assert titles(notices) == [BEGAN, ENDED]
+            assert bot.health.ready.ok
+            (incident,) = [item for item in (await history(bot)).items if "**database**" in item]
+            assert incident.startswith("❌ **database** unhealthy from <t:")
+
+
+@contextmanager
+def small_disk(path: Path) -> Iterator[Path]:
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(path)], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take all the room there is."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+    return ballast
+
+
+@pytest.mark.slow
+@pytest.mark.promise("P52")
+async def test_a_disk_that_fills_up(make_bot: MakeBot, clock: FakeClock, notices: list[Reply], tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        storage = StorageConfig(url=f"sqlite:///{disk}/socbot.db")
+        async with make_bot(clock=clock, storage=storage, health=HEALTH) as bot:
+            await rounds(bot, clock, 2)
+            ballast = fill(disk)
+            await rounds(bot, clock, 4)
+            assert [title for title in titles(notices) if title == BEGAN]
+            assert "**disk** unhealthy" in str(notices)
+            assert not bot.health.ready.ok
+            assert any("StoreFull" in reason for reason in bot.health.ready.reasons)
+            ballast.unlink()
+            await rounds(bot, clock, 4)
+            assert bot.health.ready.ok
+            assert titles(notices)[-1] == ENDED
