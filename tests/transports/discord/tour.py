@@ -71,12 +71,16 @@ class Guide:
         return await self.choose(command, options, files)
 
     async def choose(self, command: Command, options: Options, files: list[tuple[str, bytes]]) -> Stop:
-        """Use a slash command."""
+        """Use a slash command, and fill in the form that it may answer with."""
         path, values = self._slash.path_of(command), self.values(command, options, files)
+        secrets = {each.name: options[each.name] for each in command.parameters if each.secret and each.name in options}
 
         async def ask() -> Message:
             used = await self.who.slash(path, in_=self.scene.place, **values)
-            return (await used.answer(seconds=15)).message
+            answer = await used.answer(seconds=15)
+            if answer.modal:
+                answer = await (await self.who.submits(answer, **secrets)).answer(seconds=15)
+            return answer.message
 
         return await self._visit(f"/{path} {options}", ask)
 
@@ -104,7 +108,7 @@ class Guide:
         stop.shown.append(await ask())
         if "Yes" in stop.shown[-1].buttons:
             stop.shown.append(await self._agree(stop.shown[-1]))
-        stop.outcomes = self._outcomes[ended:]
+        stop.outcomes = [each for each in self._outcomes[ended:] if each.reply is None or each.reply.form is None]
         stop.public = [each for each in place.messages[began:] if each.by_bot]
         return stop
 
