@@ -1,7 +1,7 @@
 """The backups' commands."""
 
 from collections.abc import Iterator
-from typing import Annotated, cast
+from typing import Annotated
 
 from msgspec import Meta
 
@@ -128,9 +128,10 @@ async def backup_prune(ctx: Context, backups: Backups, *, dry_run: bool = False)
 
 def type_of(text: str) -> Type:
     """:raises InvalidArgument: if ``text`` is no type"""
-    if text not in TYPES:
-        raise InvalidArgument("type", text, f"one of {', '.join(TYPES)}")
-    return cast(Type, text)
+    for type in TYPES:
+        if text == type:
+            return type
+    raise InvalidArgument("type", text, f"one of {', '.join(TYPES)}")
 
 
 # -- in words, for the command line too ---------------------------------------------------------------

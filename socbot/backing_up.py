@@ -12,7 +12,7 @@ from socbot.bot import rehearsal, secrets_of
 from socbot.config import Loaded
 from socbot.dispatch.clock import SystemClock
 from socbot.dispatch.errors import InvalidArgument, UserError
-from socbot.dispatch.replies import Reply, printable
+from socbot.dispatch.replies import Reply, escape, printable
 from socbot.exit_codes import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, EXIT_USAGE
 from socbot.handlers import backup as words
 from socbot.redaction import Redactor
@@ -23,10 +23,12 @@ from socbot.systems.audit import Audit
 from socbot.systems.backup import Backups, Described, Restored
 from socbot.systems.backup import records as kept
 from socbot.systems.backup.drill import drill
+from socbot.systems.backup.errors import BackupError
 from socbot.systems.backup.records import Mark
 from socbot.systems.backup.restore import Place
-from socbot.systems.backup.shelf import Shelf
+from socbot.systems.backup.shelf import Shelf, described_by_name
 from socbot.systems.backup.system import place_of, read_all, restore_over
+from socbot.systems.backup.targets import Bucket
 from socbot.systems.backup.threads import Work
 from socbot.transports.console import Console
 
@@ -96,6 +98,7 @@ class _Desk:
             "undo": self.undo,
             "drill": self.drill,
             "prune": self.prune,
+            "fetch": self.fetch,
         }
 
     def complain(self, error: Exception) -> None:
@@ -193,6 +196,26 @@ class _Desk:
             done = await drill(backup, self._shelf, scratch, commands, rehearse, self._clock, self._tell)
         await self._show(words.reply_of_drill(done))
         return EXIT_OK if done.passed else EXIT_FAILURE
+
+    async def fetch(self, request: Request) -> int:
+        """Without a name, say what is in the second place; bring one of it into the folder."""
+        if not self._config.backup.s3.bucket:
+            raise BackupError("There is no second place: backup.s3.bucket names none.")
+        bucket = Bucket(self._config.backup.s3)
+        stored = [each for each in await bucket.list() if described_by_name(each.name, each.size) is not None]
+        stored.sort(key=lambda each: each.name.split("_")[-2:], reverse=True)
+        if request.what is None:
+            items = tuple(f"{escape(each.name)}: {each.size:,} bytes" for each in stored)
+            await self._show(Reply(title=f"In the second place: {len(stored)}", items=items))
+            return EXIT_OK
+        wanted = [each for each in stored if request.what in ("newest", each.name, each.name.partition(".")[0])]
+        if not wanted:
+            raise InvalidArgument("what", request.what, "the name of a backup there; `socbot backup fetch` shows them")
+        self._shelf.make_folder()
+        path = self._shelf.folder / wanted[0].name
+        await bucket.get(wanted[0].name, path)
+        await self._show(Reply.ok(f"{path} is here; `socbot backup verify {path.name.partition('.')[0]}` reads it."))
+        return EXIT_OK
 
     # -- how -------------------------------------------------------------------------------------------
 

@@ -113,7 +113,7 @@ def _parser() -> "ArgumentParser":
     trail.add_argument("--hash", default="", metavar="HASH", help="verify that the record with HASH is among them")
     trail.add_argument("--json", action="store_true")
     backup = add("backup", _backup, "Make, list, verify, restore and prune backups, also while the bot is down.")
-    backup.add_argument("action", choices=("now", "list", "verify", "restore", "undo", "drill", "prune"))
+    backup.add_argument("action", choices=("now", "list", "verify", "restore", "undo", "drill", "prune", "fetch"))
     backup.add_argument("what", nargs="?", help="a backup's name, or newest; for now and list a type")
     backup.add_argument("--yes", action="store_true", help="confirm what would be asked")
     backup.add_argument("--unsigned", action="store_true", help="take one without a signature although a key is set")

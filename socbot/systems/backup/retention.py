@@ -5,6 +5,7 @@ often the bot starts, nothing older has to go for it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
@@ -20,6 +21,10 @@ SCHEDULED: tuple[Scheduled, ...] = get_args(Scheduled)
 
 INTERVALS: dict[Type, float] = {"hourly": 3_600.0, "daily": 86_400.0, "weekly": 604_800.0}
 """Seconds from one to the next; also how long a slot is."""
+
+SLACK = 3_000.0
+"""Seconds by which a backup may come before its time, so that no look at the schedule comes just too early, and the
+next one, an hour later, too late."""
 
 _MONDAY = 345_600.0  # 1970-01-05, from which weeks are counted
 
@@ -57,6 +62,18 @@ class Verdict(Struct, frozen=True):
 def covers(type: Type, slot: Scheduled) -> bool:
     """Whether a backup of that type counts for the slots of ``slot``: a weekly one is an hourly one, too."""
     return type in SCHEDULED and SCHEDULED.index(type) >= SCHEDULED.index(slot)
+
+
+def due(backups: Iterable[Known], enabled: Sequence[Scheduled], now: float) -> tuple[Scheduled, ...]:
+    """Those of ``enabled`` of which the last good backup is as old as its interval, shortest first."""
+    good = [backup for backup in backups if backup.is_good]
+
+    def is_due(slot: Scheduled) -> bool:
+        # What the clock says was made in the future was made before it was set back, nobody knows when.
+        ages = (now - backup.made_at for backup in good if covers(backup.type, slot))
+        return min((age for age in ages if age >= -SLACK), default=inf) >= INTERVALS[slot] - SLACK
+
+    return tuple(slot for slot in SCHEDULED if slot in enabled and is_due(slot))
 
 
 def judge(backups: Iterable[Known], config: RetentionConfig) -> tuple[Verdict, ...]:

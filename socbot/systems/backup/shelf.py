@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from socbot.config import BackupConfig
 from socbot.dispatch.errors import InvalidArgument
@@ -120,22 +121,16 @@ class Shelf:
         if not self.folder.is_dir():
             return
         for path in self.folder.iterdir():
-            match = _NAME.fullmatch(path.name)
-            if match and (stamp := _stamp(match[3])) is not None:
-                yield self._described(path, match[1], cast(Type, match[2]), stamp, match[4] == SEALED_SUFFIX)
-
-    def _described(self, path: Path, name: str, type: Type, stamp: float, encrypted: bool) -> Backup:
-        stat = path.stat()
-        key = (path.name, stat.st_size, stat.st_mtime_ns)
-        if key not in self._read:
-            bare = Backup(name, type, path, stamp, stamp, stat.st_size, encrypted)
-            self._read[key] = _with_manifest(bare, self.keys)
-        return self._read[key]
+            stat = path.stat()
+            bare = described_by_name(path.name, stat.st_size)
+            if bare is not None:
+                key = (path.name, stat.st_size, stat.st_mtime_ns)
+                if key not in self._read:
+                    self._read[key] = _with_manifest(replace(bare, path=path), self.keys)
+                yield self._read[key]
 
 
 def _with_manifest(backup: Backup, keys: Keyring) -> Backup:
-    from msgspec.structs import replace
-
     try:
         manifest = read_manifest(backup.path, keys)
     except BackupError as error:
@@ -149,10 +144,13 @@ def _with_manifest(backup: Backup, keys: Keyring) -> Backup:
     )
 
 
-def name_of(file: str) -> str | None:
-    """The name of the backup whose file is called so; None if it is no backup's."""
+def described_by_name(file: str, size: int) -> Backup | None:
+    """The backup whose file is called so, as far as its name says; None if it is no backup's."""
     match = _NAME.fullmatch(file)
-    return match[1] if match else None
+    stamp = _stamp(match[3]) if match else None
+    if match is None or stamp is None:
+        return None
+    return Backup(match[1], cast(Type, match[2]), Path(file), stamp, stamp, size, match[4] == SEALED_SUFFIX)
 
 
 def _stamp_in(file: str) -> float | None:

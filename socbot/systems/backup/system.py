@@ -1,7 +1,6 @@
 """Backups: made by a schedule, verified as soon as they are made, kept by slots, restored whole or not at all."""
 
 import logging
-import math
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -35,8 +34,9 @@ from socbot.systems.backup.errors import BackupError, Cancelled, Damaged
 from socbot.systems.backup.manifest import Info, Manifest, Type
 from socbot.systems.backup.records import Drill, Mark
 from socbot.systems.backup.restore import CARRIED, KEY_NAME, Place
-from socbot.systems.backup.retention import INTERVALS, SCHEDULED, TYPES, Known, Scheduled, Verdict, covers, judge
-from socbot.systems.backup.shelf import Backup, Shelf
+from socbot.systems.backup.retention import INTERVALS, SCHEDULED, SLACK, TYPES, Known, Scheduled, Verdict, due, judge
+from socbot.systems.backup.shelf import Backup, Shelf, described_by_name
+from socbot.systems.backup.targets import Bucket, Target
 from socbot.systems.backup.threads import Tell, Work, on_a_thread, silent
 from socbot.systems.signals import Severity, Signals
 from socbot.systems.webhooks.system import key_path
@@ -46,9 +46,6 @@ T = TypeVar("T")
 
 ROUND: Final = 3_600.0
 """Seconds between two looks at what is due."""
-
-SLACK: Final = 3_000.0
-"""Seconds by which a backup may come before its time, so that no round comes just too early and the next too late."""
 
 LATE: Final = 1.4
 """Intervals without a good backup after which the owner is told."""
@@ -166,6 +163,7 @@ class Backups:
         self._good_at: float | None = None  # monotonic
         self._told = False
         self._failure = self._elsewhere = ""
+        self._told_elsewhere = False
         self._closing = anyio.Event()
         self._tasks: TaskGroup | None = None
 
@@ -345,15 +343,7 @@ class Backups:
 
     def due(self, found: Sequence[Described]) -> tuple[Scheduled, ...]:
         """The types that are due, shortest first."""
-        now = self.clock.time()
-
-        def is_due(slot: Scheduled) -> bool:
-            good = [each for each in found if each.known.is_good and covers(each.backup.type, slot)]
-            ages = [now - each.backup.made_at for each in good]
-            # What the clock says was made in the future was made before it was set back, nobody knows when.
-            return min((age for age in ages if age >= -SLACK), default=math.inf) >= INTERVALS[slot] - SLACK
-
-        return tuple(slot for slot in self._enabled if is_due(slot))
+        return due((each.known for each in found), self._enabled, self.clock.time())
 
     async def _make(self, type: Type, tell: Tell) -> Made:
         started = self.clock.monotonic()
@@ -370,10 +360,10 @@ class Backups:
             with anyio.CancelScope(shield=True):
                 await self._delete([backup])
             raise
-        made = Made(backup, manifest, self.clock.monotonic() - started)
         if type in SCHEDULED:
             self._good_at = self.clock.monotonic()
-        return made
+        elsewhere = "" if type == "pre_restore" else await self._copied(backup, tell)
+        return Made(backup, manifest, self.clock.monotonic() - started, elsewhere)
 
     def _packed(self, type: Type, head: str, work: Work) -> tuple[str, Manifest]:
         """On a worker's thread."""
@@ -391,6 +381,45 @@ class Backups:
         key_file = self._place.key_file
         if self.config.encryption and key_file.is_file():
             yield Source(KEY_NAME, key_file)
+
+    # -- the second place ------------------------------------------------------------------------------
+
+    async def _copied(self, backup: Backup, tell: Tell) -> str:
+        """Copy a backup, which was verified, to the second place; what went wrong, or nothing. Told once."""
+        if not self.config.s3.bucket:
+            self._elsewhere = ""
+            return ""
+        await tell("Copying to the second place…")
+        try:
+            bucket = Bucket(self.config.s3)
+            await bucket.put(backup.path, backup.path.name)
+            count = await self._prune_elsewhere(bucket)
+        except BackupError as error:
+            return await self._not_copied(redact(str(error)))
+        self._elsewhere, self._told_elsewhere = f"{count} backups, {backup.name} the newest", False
+        return ""
+
+    async def _not_copied(self, reason: str) -> str:
+        self._elsewhere = f"The copy in the second place failed: {reason}"
+        if not self._told_elsewhere:
+            self._told_elsewhere = True
+            await self._tell_all("Backup Not Copied", escape(self._elsewhere, 500), "warning")
+        return self._elsewhere
+
+    async def _prune_elsewhere(self, bucket: Target) -> int:
+        """Keep there what the retention keeps of what is there, all of which was verified; how many that are."""
+        stored = {each.name: described_by_name(each.name, each.size) for each in await bucket.list()}
+        files = {backup.name: file for file, backup in stored.items() if backup is not None}
+        known = (
+            Known(each.name, each.type, each.made_at, each.stamp, verified_at=each.made_at)
+            for each in stored.values()
+            if each is not None
+        )
+        verdicts = judge(known, self.config.retention)
+        for verdict in verdicts:
+            if not verdict.kept:
+                await bucket.delete(files[verdict.backup.name])
+        return sum(verdict.kept for verdict in verdicts)
 
     # -- verifying -------------------------------------------------------------------------------------
 
@@ -688,7 +717,7 @@ class Backups:
             await self._tell_all("Backups Work Again", "A backup was made and verified.", "info")
 
     async def _tell_all(self, title: str, text: str, severity: Severity) -> None:
-        tone: Tone = "ok" if severity == "info" else "error"
+        tone: Tone = "ok" if severity == "info" else "warn" if severity == "warning" else "error"
         await self._host.notify(Reply(text, title, tone=tone, private=True))
         if self._signals is not None:
             try:
