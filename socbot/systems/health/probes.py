@@ -13,7 +13,7 @@ from socbot.systems.health.checks import Check, Measured
 from socbot.systems.health.measuring import Measuring
 from socbot.systems.vitals import Vitals
 
-PAUSE = 10.0
+PAUSE = 5.0
 """Seconds between two looks at what readiness depends on."""
 
 STALLED = 5.0
