@@ -254,6 +254,29 @@ async def test_a_gateway_that_answers_no_heartbeat_is_left(make_scene: MakeScene
         assert len(gateway.identifies) == 1
 
 
+@pytest.mark.promise("P52")
+async def test_how_long_the_gateway_has_been_away_is_known_to_readiness(
+    make_scene: MakeScene, wire: Wire, clock: FakeClock
+) -> None:
+    async with telling(make_scene, clock=clock) as (scene, _), hurrying(clock):
+        vitals, readiness = scene.bot.vitals, scene.bot.health.readiness
+        assert vitals.links("discord") == (None,)
+        wire.is_away = True
+        scene.standin.gateway.drop()
+        await scene.standin.until(lambda: vitals.links("discord") != (None,), what="the loss")
+        (fact,) = [fact for fact in readiness.read().facts if fact.name == "discord"]
+        assert fact.ok, "a minute is not over"
+
+        def away() -> bool:
+            return any(fact.name == "discord" and not fact.ok for fact in readiness.read().facts)
+
+        await scene.standin.until(away, what="a minute", seconds=20)
+        assert min(seconds or 0 for seconds in vitals.links("discord")) > 60
+        wire.is_away = False
+        await scene.standin.until(lambda: vitals.links("discord") == (None,), what="the session", seconds=30)
+        assert not away()
+
+
 # -- what comes twice -------------------------------------------------------------------------------------
 
 
