@@ -26,6 +26,11 @@ _LISTED = {
     "blacklist_history": "blacklist history",
     "blacklist_attempts": "blocked attempts",
 }
+_BY_THEM = (
+    ("signals", "source", "alerts and signals by them"),
+    ("timeline", "done_by", "entries in timelines by them"),
+    ("audit", "who", "audit trail"),
+)
 
 
 class Erased(Struct, frozen=True):
@@ -40,7 +45,8 @@ class Erasure:
     """Deletes what is stored of one person.
 
     An active blacklist entry stays, with its history: it protects others. So does what a person did to others as an
-    owner, whose name stands in the histories, and the audit trail, of which nothing can be taken out unseen.
+    owner or an administrator, whose name stands in the histories, alerts and incidents, and the audit trail, of which
+    nothing can be taken out unseen.
 
     :param flush: writes what was recorded and is still in memory
     """
@@ -71,6 +77,18 @@ class Erasure:
         return await self._database.write(lambda connection: _erase(connection, person))
 
 
+def _erase_signals(connection: Connection, written: dict[str, str]) -> int:
+    """Drop the signals that are about a person, with what was sent of them or is to be; how many."""
+    theirs = "SELECT signal_id FROM signals WHERE subject IN (:name, :pseudonym)"
+    connection.change(f"DELETE FROM deliveries WHERE event_id IN ({theirs})", written)
+    return connection.change("DELETE FROM signals WHERE subject IN (:name, :pseudonym)", written)
+
+
+def _count(connection: Connection, rows: str, values: dict[str, str]) -> int:
+    [(count,)] = connection.execute(f"SELECT COUNT(*) FROM {rows}", values)
+    return int(count)
+
+
 def _erase(connection: Connection, person: dict[str, object]) -> tuple[Erased, ...]:
     theirs = "platform = :platform AND subject IN (:subject, :pseudonym)"
     erased = [
@@ -89,9 +107,10 @@ def _erase(connection: Connection, person: dict[str, object]) -> tuple[Erased, .
         else:
             count = connection.change(f"DELETE FROM {table} WHERE {theirs}", person)
         erased.append(Erased(place, count, kept=bool(active)))
-    written = [f"{person['platform']}:{name}" for name in names]
-    [(count,)] = connection.execute(
-        "SELECT COUNT(*) FROM audit WHERE who IN (:name, :pseudonym)", {"name": written[0], "pseudonym": written[1]}
-    )
-    erased.append(Erased("audit trail", count, kept=True))
+    written = {"name": f"{person['platform']}:{names[0]}", "pseudonym": f"{person['platform']}:{names[1]}"}
+    erased.append(Erased("signals about them", _erase_signals(connection, written)))
+    erased += [
+        Erased(place, _count(connection, f"{table} WHERE {column} IN (:name, :pseudonym)", written), kept=True)
+        for table, column, place in _BY_THEM
+    ]
     return tuple(each for each in erased if each.count)

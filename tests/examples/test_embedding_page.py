@@ -1,4 +1,4 @@
-"""docs/embedding.md and docs/surfaces.md, each run from top to bottom as one program."""
+"""docs/embedding.md, docs/surfaces.md and docs/signals.md, each run from top to bottom as one program."""
 
 import ast
 import inspect
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE, SURFACES = DOCS / "embedding.md", DOCS / "surfaces.md"
+PAGE, SURFACES, SIGNALS = DOCS / "embedding.md", DOCS / "surfaces.md", DOCS / "signals.md"
 
 
 def blocks(page: Path) -> list[CodeType]:
@@ -43,6 +43,14 @@ async def test_what_is_shown_of_surfaces_works(tmp_path: Path, monkeypatch: pyte
     assert names["done"] == ["timed out in #ops"]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_what_is_shown_of_signals_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("bot: {name: Embedded}\n")
+    names = await run(SIGNALS)
+    assert (names["signal"].title, names["signal"].source) == ("Disk is nearly full", "disks")
+
+
 async def run(page: Path) -> dict[str, Any]:
     """Run a page; what its names stand for at its end."""
     names: dict[str, Any] = {"__name__": page.stem}
@@ -53,6 +61,6 @@ async def run(page: Path) -> dict[str, Any]:
     return names
 
 
-@pytest.mark.parametrize("page", [PAGE, SURFACES])
+@pytest.mark.parametrize("page", [PAGE, SURFACES, SIGNALS])
 def test_each_page_is_one_page(page: Path) -> None:
     assert len(page.read_text().splitlines()) <= 180

@@ -1,8 +1,12 @@
-from socbot.config import AnalyticsConfig, ProfilerConfig, StorageConfig
+from random import Random
+
+from socbot.config import AnalyticsConfig, ProfilerConfig, SignalsConfig, StorageConfig
 from socbot.dispatch.messages import Identity
 from socbot.dispatch.outcomes import Outcome
 from socbot.storage.connection import Connection
 from socbot.systems.erasure import Erased
+from socbot.systems.incidents import Incidents
+from socbot.systems.signals import Signal, Signals
 from tests.observed import Observed, observed
 
 TABLES = (
@@ -57,6 +61,33 @@ async def test_everything_of_a_person_is_erased_and_named(either_storage: Storag
         assert await left_of(world, "8") == {"usage": 1, "slow_runs": 1}
         assert await world.traces.find(theirs) is None
         assert await world.traces.find(others) is not None
+
+
+async def test_what_is_told_about_a_person_is_erased_and_what_a_person_reported_is_kept(
+    either_storage: StorageConfig,
+) -> None:
+    async with observed(either_storage) as world:
+        signals = Signals(world.database, world.clock, Random(1), SignalsConfig())
+        incidents = Incidents(world.database, world.clock, Random(1), signals)
+
+        def send(connection: Connection, signal: Signal) -> None:
+            connection.change(
+                "INSERT INTO deliveries (webhook, event_id, event, state, at, next_at, last_answer, message_id, reason)"
+                " VALUES ('ops', :id, :event, 'waiting', 0, 0, '', '', '')",
+                {"id": signal.id, "event": signal.title},
+            )
+
+        signals.deliver_by(send, lambda: None)
+        await signals.raise_("security", "Listed", subject="local:7", source="rate_limit")
+        await signals.raise_("security", "Listed", subject="local:77", source="rate_limit")
+        await incidents.open("raid", "info", "local:7", "")
+        assert await world.erasure.forget(("local", "7")) == (
+            Erased("signals about them", 1),
+            Erased("alerts and signals by them", 1, kept=True),
+            Erased("entries in timelines by them", 1, kept=True),
+        )
+        assert len(await signals.recent()) == 2
+        assert await world.rows("SELECT event FROM deliveries ORDER BY id") == [("Listed",), ("Incident opened: raid",)]
 
 
 async def test_an_active_blacklist_entry_is_kept_and_said_to_be(either_storage: StorageConfig) -> None:
