@@ -52,8 +52,16 @@ class Due(Struct, frozen=True):
 # -- what is enqueued ---------------------------------------------------------------------------------
 
 
-def enqueue(connection: Connection, signal: Signal, most: int, now: float) -> list[tuple[str, int]]:
-    """Write what is to be sent of ``signal``: for each webhook that wants it, its name and how many more wait."""
+class Told(Struct, frozen=True):
+    """How many more deliveries wait for a webhook, and how many were dropped for them."""
+
+    webhook: str
+    more: int
+    dropped: int
+
+
+def enqueue(connection: Connection, signal: Signal, most: int, now: float) -> list[Told]:
+    """Write what is to be sent of ``signal``, to each webhook that wants it."""
     told = []
     raw = msgspec.json.encode(signal).decode()
     for name, type, triggers, severity in connection.execute(
@@ -61,7 +69,7 @@ def enqueue(connection: Connection, signal: Signal, most: int, now: float) -> li
     ):
         if _wants(msgspec.json.decode(triggers, type=tuple[str, ...]), severity, signal):
             more = _put(connection, name, type, signal, raw, now)
-            told.append((name, more - (_drop(connection, name, most) if more > 0 else 0)))
+            told.append(Told(name, more, _drop(connection, name, most) if more else 0))
     return told
 
 

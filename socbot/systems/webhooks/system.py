@@ -94,7 +94,7 @@ class Webhooks:
     ) -> None:
         self._database, self._clock, self._random, self._key_file = database, clock, random, key_file
         self._endpoints: dict[str, Endpoint] = {}
-        self._told: deque[tuple[str, int]] = deque()
+        self._told: deque[outbox.Told] = deque()
         self._changing = anyio.Lock()
         self._config, self._seal = config, None if not config.key else _seal(config)
         self._key_read = bool(config.key)
@@ -182,9 +182,11 @@ class Webhooks:
     def wake(self) -> None:
         """Deliver what was enqueued, now that it is committed."""
         while self._told:
-            name, more = self._told.popleft()
-            if (endpoint := self._endpoints.get(name)) is not None:
-                endpoint.waiting += more
+            told = self._told.popleft()
+            if (endpoint := self._endpoints.get(told.webhook)) is not None:
+                endpoint.waiting += told.more - told.dropped
+                if told.dropped:
+                    endpoint.change(dropped=endpoint.row.dropped + told.dropped)
                 endpoint.poke()
 
     @property
@@ -215,32 +217,51 @@ class Webhooks:
         :raises InvalidArgument: if the name is no name or in use, a trigger is unknown, or the URL not allowed
         """
         name = name.lower()
-        if not _NAME.fullmatch(name):
-            raise InvalidArgument("name", name, "a name: up to 32 of a-z, 0-9, - and _, not digits alone")
-        if type not in get_args(WebhookType):
-            raise InvalidArgument("type", type, "one of discord, slack, custom or apprise")
-        wanted = _triggers(triggers or ("all",))
+        wanted = self.check_new(name, type, triggers)
         await self._check(type, url)
         async with self._changing:
             if name in self._endpoints:
                 raise InvalidArgument("name", name, "a name that is not in use; `remove_webhook` frees it")
             if len(self._endpoints) >= MOST_WEBHOOKS:
                 raise UserError(f"There are {MOST_WEBHOOKS} webhooks already; remove one first.")
-            address = (await self._sealing()).seal(url, address_of(name))
+            address = await self.sealed(name, url)
             row = Row(name, type, address, mask(url), wanted, "info", True, "", 0.0, by, self._clock.time())
             await self._database.write(lambda connection: outbox.keep(connection, row))
             endpoint = self._endpoints[name] = Endpoint(row, self._keyring)
             self._courier.look()
         return endpoint.shown()
 
+    @staticmethod
+    def check_new(name: str, type: str, triggers: tuple[str, ...]) -> tuple[str, ...]:
+        """What triggers a new webhook would have.
+
+        :raises InvalidArgument: if the name is no name, or the type or a trigger is unknown
+        """
+        if not _NAME.fullmatch(name):
+            raise InvalidArgument("name", name, "a name: up to 32 of a-z, 0-9, - and _, not digits alone")
+        if type not in get_args(WebhookType):
+            raise InvalidArgument("type", type, "one of discord, slack, custom or apprise")
+        return _triggers(triggers or ("all",))
+
     async def _check(self, type: WebhookType, url: str) -> None:
         if type == "apprise":
             await self._apprise.check(url)
-            return
+        else:
+            self.check_url(type, url)
+
+    def check_url(self, type: WebhookType, url: str) -> None:
+        """:raises InvalidArgument: if requests of that type, which is not apprise, may not go there"""
         try:
             self._client.policy.check_url(url, type)
         except Blocked as error:
             raise InvalidArgument("url", WITHHELD, f"allowed: {error}") from None
+
+    async def sealed(self, name: str, url: str) -> str:
+        """``url`` as it is stored for the webhook ``name``.
+
+        :raises UserError: if there is no key, and none can be made
+        """
+        return (await self._sealing()).seal(url, address_of(name))
 
     async def remove(self, name: str) -> Webhook:
         """Forget it, and what was sent or waits to be sent to it."""

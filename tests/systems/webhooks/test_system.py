@@ -171,6 +171,7 @@ async def test_the_outbox_is_bounded_and_says_what_it_dropped(make_post: MakePos
         kept = await post.webhooks.deliveries("one")
         assert [each.event.title for each in kept] == [f"Door {number}" for number in range(24, 14, -1)]
         assert post.webhooks.backlog == 10
+        assert post.webhooks.get("one").dropped == 15
     async with make_post(deliver=False) as post:
         stats = post.webhooks.stats()
         assert (stats.each["one"].dropped, stats.each["one"].waiting, stats.each["two"].dropped) == (15, 10, 0)
