@@ -87,4 +87,9 @@ class _Handler(logging.Handler):
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._writer.add(event_of(record, self._writer.redact))
+        try:
+            event = event_of(record, self._writer.redact)
+        except Exception:  # whoever logs gets no error of it, and it is counted instead
+            self._writer.lose()
+        else:
+            self._writer.add(event)

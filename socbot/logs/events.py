@@ -83,10 +83,11 @@ def _message(record: logging.LogRecord) -> str:
 
 def _pairs(record: logging.LogRecord) -> dict[str, Value]:
     found = record.__dict__
-    given = found.get(PAIRS, {})
-    if len(found) > _USUAL + 1 or not isinstance(given, dict):
-        given = {name: value for name, value in found.items() if name not in _OWN} | dict(given)
-    return {_name(key): _plain(value) for key, value in list(given.items())[:_MOST_PAIRS]}
+    given = found.get(PAIRS)
+    facts: dict[object, object] = given if isinstance(given, dict) else {}
+    if len(found) > _USUAL + (PAIRS in found):
+        facts = {name: value for name, value in found.items() if name not in _OWN} | facts
+    return {_name(key): _plain(value) for key, value in list(facts.items())[:_MOST_PAIRS]}
 
 
 def _name(key: object) -> str:

@@ -1,12 +1,15 @@
 """What is looked for in a log: a text, or a pattern that somebody typed and that must not hold anybody up."""
 
 import re
-from time import perf_counter
+from time import thread_time
 
 from socbot.logs.reading import Block, Matches, TooSlow
 
-PATIENCE = 0.1
-"""Seconds that a pattern may take beyond what looking takes anyway, before it is given up."""
+PATIENCE = 0.08
+"""Seconds that a pattern may compute beyond what looking takes anyway, before it is given up.
+
+Counted on the thread that looks: a machine that is busy with something else gives no pattern up.
+"""
 
 _PACE = 10 * 1024 * 1024  # characters a second that any sensible pattern keeps up with
 _AT_ONCE = 0.002  # seconds for one line, before it is tried again without holding up other threads
@@ -49,21 +52,21 @@ def pattern(source: str) -> Matches:
         except TimeoutError:
             pass  # it is a slow one: from here on other threads run beside it
         try:
-            return compiled.search(line, timeout=max(ends - perf_counter(), 0.001), concurrent=True) is not None
+            return compiled.search(line, timeout=max(ends - thread_time(), 0.001), concurrent=True) is not None
         except (TimeoutError, MemoryError):
             raise TooSlow from None
 
     def matches(block: Block) -> list[str]:
-        began, patient, found = perf_counter(), budget.left, []
+        began, patient, found = thread_time(), budget.left, []
         read = 0
         for line in block:
             ends = began + patient + read / _PACE
-            if perf_counter() > ends:
+            if thread_time() > ends:
                 raise TooSlow
             if fits(line, ends):
                 found.append(line)
             read += len(line)
-        budget.spend(perf_counter() - began - read / _PACE)
+        budget.spend(thread_time() - began - read / _PACE)
         return found
 
     budget = _Budget()

@@ -67,10 +67,14 @@ class LogWriter:
     def add(self, event: Event) -> None:
         """Take ``event`` to be written; called on any thread."""
         if self._accepted - self._written > MOST_WAITING:
-            self._lose(1)
+            self.lose()
             return
         self._accepted += event.size
         self._queue.put(event)
+
+    def lose(self) -> None:
+        """Count a line that is not going to be written."""
+        self._lose(1)
 
     def configure(self, config: LogsConfig) -> None:
         """Put all but the file in force: what was logged before is still written as it was to be."""
