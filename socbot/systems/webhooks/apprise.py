@@ -3,6 +3,7 @@
 It makes its own requests: the rules for addresses do not hold for them, so that it is switched on in config.yaml.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,24 +57,28 @@ class AppriseLibrary:
 
 
 def _is_known(url: str) -> bool:
+    return bool(_library().Apprise().add(url))
+
+
+def _library() -> Any:
     import apprise
 
-    return bool(apprise.Apprise().add(url))
+    logger = logging.getLogger("apprise")
+    if logger.level == logging.NOTSET:  # its finer levels write down addresses, which are secrets
+        logger.setLevel(logging.INFO)
+    return apprise
 
 
 def _notify(address: str, signals: Sequence[Signal]) -> bool:
-    import apprise
-
+    apprise = _library()
     title, body = payloads.plain(signals)
-    service: Any = apprise.Apprise()
+    service = apprise.Apprise()
     if not service.add(address):
         return False
-    return bool(service.notify(body=body, title=title, notify_type=_kind(signals), interpret_escapes=False))
+    return bool(service.notify(body=body, title=title, notify_type=_kind(apprise, signals), interpret_escapes=False))
 
 
-def _kind(signals: Sequence[Signal]) -> Any:
-    import apprise
-
+def _kind(apprise: Any, signals: Sequence[Signal]) -> Any:
     worst = {signal.severity for signal in signals if signal.kind not in ("drill", "test")}
     if "critical" in worst:
         return apprise.NotifyType.FAILURE

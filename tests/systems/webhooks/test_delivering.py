@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
+import anyio
 import httpx
 import pytest
 import respx
@@ -11,7 +12,21 @@ import respx
 from socbot.config import StorageConfig
 from socbot.egress import Client
 from socbot.systems.webhooks import WebhookType
-from tests.receiver import Receiver
+from tests.receiver import (
+    Behaviour,
+    Exchange,
+    Receiver,
+    answer,
+    close_early,
+    close_silently,
+    endless,
+    garbage,
+    gzip_bomb,
+    hang,
+    reset,
+    storm,
+    trusting,
+)
 from tests.systems.webhooks.conftest import MakePost, Post, StepClock
 from tests.systems.webhooks.forms import FORMS
 
@@ -420,11 +435,7 @@ async def test_where_nothing_can_be_edited_what_goes_on_is_told_ever_more_seldom
 
 
 async def test_what_happens_again_while_it_is_on_its_way_is_not_lost(make_post: MakePost, receiver: Receiver) -> None:
-    import asyncio
-
-    from tests.receiver import Exchange, answer
-
-    came, go = asyncio.Event(), asyncio.Event()
+    came, go = anyio.Event(), anyio.Event()
 
     async def held(exchange: Exchange) -> None:
         came.set()
@@ -473,3 +484,49 @@ async def test_a_program_is_sent_every_event(make_post: MakePost, receiver: Rece
         async with post.delivering():
             await post.settled()
     assert [request.headers["webhook-id"] for request in receiver.requests] == sent
+
+
+# -- over the wire ------------------------------------------------------------------------------------
+
+
+async def loopback(host: str, port: int) -> list[str]:
+    return ["127.0.0.1"]
+
+
+@pytest.mark.promise("P40")
+async def test_discord_over_tls_with_a_storm_of_429(make_post: MakePost) -> None:
+    message = {"id": "998877665544332211"}
+    async with Receiver(tls=True) as receiver:
+        url = f"https://discord.com:{receiver.port}/api/webhooks/123456789012345678/{'t' * 68}?thread_id=77"
+        path = url.partition(f":{receiver.port}")[2]
+        sent, edited = path.replace("?", "?wait=true&"), path.replace("?", "/messages/998877665544332211?")
+        receiver.on(sent, storm(0.2), storm(0.2), answer(200, body=message))
+        receiver.on(edited, answer(200, body=message))
+        client = Client(("127.0.0.0/8",), tls=trusting(), resolve=loopback)
+        async with make_post(client=client) as post:
+            await post.webhooks.add("chat", "discord", url, (), "local:owner")
+            for _ in range(2):
+                await post.signals.raise_("error", "The same")
+                await post.settled("delivered", 1)
+            first, second, third = receiver.to(sent)
+            assert second.at - first.at >= 0.2
+            assert third.at - second.at >= 0.2
+            assert third.headers["host"] == f"discord.com:{receiver.port}"
+            await receiver.wait_for(4)
+            (edit,) = receiver.to(edited)
+            assert (edit.method, edit.json()["allowed_mentions"]) == ("PATCH", {"parse": []})
+            assert "username" not in edit.json()
+
+
+@pytest.mark.parametrize("behaviour", [reset, close_early, close_silently, endless, garbage, hang, gzip_bomb(1)])
+async def test_a_receiver_that_misbehaves_has_failed_and_the_next_try_works(
+    make_post: MakePost, receiver: Receiver, behaviour: Behaviour
+) -> None:
+    receiver.on("/hook", behaviour, answer(200))
+    async with make_post(timeout=1.0, span=60.0, tries=50) as post:
+        await post.webhooks.add("siem", "custom", receiver.url("/hook"), (), "local:owner")
+        await post.signals.raise_("alert", "Door")
+        await post.settled("delivered", 1)
+        webhook = post.webhooks.get("siem")
+        assert webhook.sent == 1
+        assert webhook.failed <= 1
