@@ -1,7 +1,9 @@
 """An incident from its cause to its last notice: a whole bot whose store is taken away from it, and given back."""
 
+import os
 import sqlite3
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -93,6 +95,41 @@ async def test_a_store_that_is_held_is_told_once_and_its_recovery_too(
     async with make_bot(clock=clock, storage=storage, health=HEALTH) as bot:
         assert bot.health.lasting == ()
         assert any("**database**" in item for item in (await history(bot)).items)
+
+
+OWN = """
+import time
+from socbot import command
+
+@command("spin", permission="public")
+async def spin(ctx):
+    time.sleep(0.8)
+    return "done"
+
+COMMANDS = (spin,)
+"""
+
+
+@pytest.mark.promise("P50")
+def test_a_running_bot_tells_where_its_loop_stood_still(tmp_path: Path) -> None:
+    (tmp_path / "own_commands.py").write_text(OWN)
+    (tmp_path / "config.yaml").write_text("handlers: [own_commands]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "socbot", "run"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        input="!ping\n!spin\n!health\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    (loop,) = [line for line in done.stdout.splitlines() if "event_loop" in line]
+    assert "unhealthy" in loop
+    assert "at own_commands.py:7 in spin" in loop
+    log = (tmp_path / "logs" / "bot.log").read_text()
+    assert "ERROR - the event loop stands still at " in log
+    assert "time.sleep(0.8)" in log
 
 
 @asynccontextmanager

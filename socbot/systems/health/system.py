@@ -90,6 +90,7 @@ class Health:
         self._checks: dict[str, Check] = {}
         self._episodes = Episodes(config)
         self._looking = anyio.Lock()
+        self._begun = self._ended = 0  # rounds, since the start
         self._unwritten: deque[tuple[Round, tuple[Change, ...]]] = deque(maxlen=_MOST_UNWRITTEN)
         self._stalls: deque[Stall] = deque(maxlen=20)
         self.switch = Switch(clock, lambda: self._config.dead_mans_switch, redact)
@@ -206,16 +207,17 @@ class Health:
     async def ask(self) -> Round:
         """A round of now, for somebody who asks: it is written down, and changes nothing else.
 
-        Who asks while one is being made gets that one.
+        Those who ask while one is being made get the next one, all the same.
         """
-        is_made = self._looking.locked()
+        begun = self._begun
         async with self._looking:
-            if not is_made or self.last is None:
+            if self.last is None or self._ended <= begun:
                 self.last = self._described(await self._look())
                 await self._keep(self.last, ())
             return self.last
 
     async def _look(self) -> Round:
+        self._begun += 1
         at, found = self._clock.time(), dict[str, Result]()
 
         async def look(check: Check) -> None:
@@ -227,6 +229,7 @@ class Health:
         async with anyio.create_task_group() as tasks:
             for check in checks:
                 tasks.start_soon(look, check)
+        self._ended = self._begun
         results = tuple(found[check.name] for check in checks if check.name in found)
         return Round(at, worst(*(result.status for result in results)), results)
 

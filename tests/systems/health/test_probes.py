@@ -251,7 +251,7 @@ async def spin(ctx: Context, seconds: float) -> str:
 @pytest.mark.promise("P50")
 @pytest.mark.promise("P52")
 @pytest.mark.parametrize(
-    ("seconds", "limit"), [(0.9, 0.6), pytest.param(STALLED + 1.0, STALLED, marks=pytest.mark.slow)]
+    ("seconds", "limit"), [(1.5, 0.6), pytest.param(STALLED + 1.5, STALLED, marks=pytest.mark.slow)]
 )
 async def test_a_handler_that_holds_the_loop_ends_liveness_while_it_does(
     seconds: float, limit: float, make_bot: MakeBot, caplog: pytest.LogCaptureFixture
@@ -266,7 +266,7 @@ async def test_a_handler_that_holds_the_loop_ends_liveness_while_it_does(
 
         def ask() -> None:
             began = time.monotonic()
-            while time.monotonic() - began < seconds + 0.6:
+            while time.monotonic() - began < seconds + 1.0:
                 answers.append((time.monotonic() - began, liveness.read().ok))
                 time.sleep(0.02)
 
@@ -277,16 +277,15 @@ async def test_a_handler_that_holds_the_loop_ends_liveness_while_it_does(
             thread = Thread(target=ask)
             thread.start()
             await bot.dispatch(said(f"!spin {seconds}"))
-            await anyio.sleep(0.7)
-            thread.join()
+            await anyio.to_thread.run_sync(thread.join)
             results = {result.name: result for result in (await bot.health.ask()).results}
     dead = [at for at, ok in answers if not ok]
-    assert limit <= dead[0] <= limit + 0.35
-    assert dead[-1] <= seconds + 0.2, "it lives as soon as the loop turns again"
+    assert limit <= dead[0] <= limit + 0.7
+    assert dead[-1] <= seconds + 0.5, "it lives as soon as the loop turns again"
     assert answers[-1][1]
     loop = results["event_loop"]
     assert loop.status == "unhealthy"
-    assert loop.figure == pytest.approx(seconds * 1000, abs=150)
+    assert loop.figure == pytest.approx(seconds * 1000, abs=400)
     assert "test_probes.py" in loop.text
     assert "in spin" in loop.text
     stack = next(record for record in caplog.records if "stands still" in record.message)

@@ -134,7 +134,9 @@ async def test_who_asks_gets_the_truth_and_changes_nothing(storage: StorageConfi
         assert len((await watched.health.history(1)).rounds) == 6
 
 
-async def test_who_asks_while_a_round_is_made_gets_that_one(storage: StorageConfig, clock: FakeClock) -> None:
+async def test_those_who_ask_while_a_round_is_made_get_one_that_begins_after_they_asked(
+    storage: StorageConfig, clock: FakeClock
+) -> None:
     let_go, made = anyio.Event(), 0
 
     async def slow() -> Measured:
@@ -146,11 +148,13 @@ async def test_who_asks_while_a_round_is_made_gets_that_one(storage: StorageConf
     async with watching(storage, clock, [Check("slow", slow)]) as watched:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watched.health.check)
+            await anyio.wait_all_tasks_blocked()
             for _ in range(3):
                 tasks.start_soon(watched.health.ask)
             await anyio.wait_all_tasks_blocked()
+            assert made == 1
             let_go.set()
-        assert made == 1
+        assert made == 2, "one for all who asked"
 
 
 @pytest.mark.parametrize(
