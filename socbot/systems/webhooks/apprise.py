@@ -63,9 +63,9 @@ def _is_known(url: str) -> bool:
 def _library() -> Any:
     import apprise
 
-    logger = logging.getLogger("apprise")
-    if logger.level == logging.NOTSET:  # its finer levels write down addresses, which are secrets
-        logger.setLevel(logging.INFO)
+    for logger in map(logging.getLogger, ("apprise", "urllib3")):
+        if logger.level == logging.NOTSET:  # their finer levels write down addresses, which are secrets
+            logger.setLevel(logging.INFO)
     return apprise
 
 
