@@ -20,7 +20,7 @@ _DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", r
 def sources(paths: Iterable[str]) -> Iterator[Source]:
     """Every file there is at ``paths`` and beneath them; what is no plain file is left out. On a worker's thread."""
     for path in paths:
-        found = Path(path)
+        found = Path(path).resolve()
         if found.is_file():
             yield Source(prefix(path), found)
         elif found.is_dir():

@@ -110,6 +110,14 @@ def stage(
     return Staged(manifest, store, files, restored, tuple(_left_out(manifest, place)))
 
 
+def unpack_store(archive: Path, folder: Path, keys: Keyring) -> Path:
+    """The store that is in a backup, made ready in ``folder``, which is made."""
+    swaps.discard(folder)
+    extract(archive, folder, keys)
+    stage_store(folder, folder / STORE)
+    return folder / STORE
+
+
 def _left_out(manifest: Manifest, place: Place) -> Iterator[str]:
     """The paths in the backup that are none of ``backup.paths`` now: nobody has said that they may be written."""
     known = {prefix(path) for path in place.paths}

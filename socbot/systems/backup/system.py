@@ -605,10 +605,11 @@ class Backups:
         if place.store is not None:
             await self._database.apart(lambda: swaps.revert(place.journal, self._step))
             return
-        await self._off_loop(lambda work: swaps.revert(place.journal, self._step))
         path = (await self._off_loop(lambda work: self.shelf.find(before))).path
-        staged = await self._off_loop(lambda work: restore.stage(path, place, self.shelf.keys))
-        await self._database.write(lambda connection: _refill(connection, staged.store, self._step))
+        store = await self._off_loop(lambda work: restore.unpack_store(path, place.scratch, self.shelf.keys))
+        await self._database.write(lambda connection: _refill(connection, store, self._step, mark=False))
+        await self._off_loop(lambda work: swaps.revert(place.journal, self._step))
+        await self._off_loop(lambda work: swaps.discard(place.scratch))
 
     async def _mark_settled(self) -> None:
         self._step("settle")
@@ -898,13 +899,14 @@ def _os_errors(text: str) -> Iterator[None]:
 _MARK: Final = "restore"
 
 
-def _refill(connection: Connection, store: Path, step: Step) -> None:
-    """Empty the tables and fill them from ``store``; how long that takes is not bounded."""
+def _refill(connection: Connection, store: Path, step: Step, *, mark: bool = True) -> None:
+    """Empty the tables and fill them from ``store``, and say so; how long that takes is not bounded."""
     connection.execute("SET LOCAL statement_timeout = 0")
     step("refill the tables")
     fill(connection, store, frozenset(CARRIED))
-    connection.change("DELETE FROM heartbeats WHERE name = :name", {"name": _MARK})
-    connection.change("INSERT INTO heartbeats (name, at) VALUES (:name, 0)", {"name": _MARK})
+    _unmark(connection)
+    if mark:
+        connection.change("INSERT INTO heartbeats (name, at) VALUES (:name, 0)", {"name": _MARK})
     step("commit")
 
 
