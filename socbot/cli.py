@@ -106,6 +106,11 @@ def _parser() -> "ArgumentParser":
     add("schema", _schema, "Print the JSON Schema of config.yaml, for editors.")
     invite = add("invite", _invite, "Print the link that adds the bot to a Discord guild, and what each right is for.")
     invite.add_argument("--application", metavar="ID", help="the application's id; the token tells it otherwise")
+    importing = add("import", _import, "Take over the older bot's folder; shows what would be done, and asks.")
+    importing.add_argument("folder", metavar="DIR", help="the older bot's folder, with its data/*.json")
+    importing.add_argument("--zone", default="America/Los_Angeles", help="of times that carry none (%(default)s)")
+    importing.add_argument("--yes", action="store_true", help="do it without asking")
+    importing.add_argument("--json", action="store_true")
     trail = add("audit", _audit, "The audit trail: list what was done, or verify that nobody has changed it.")
     trail.add_argument("what", choices=("list", "verify"))
     trail.add_argument("--count", type=int, default=50, metavar="N", help="records listed, newest (50)")
@@ -267,6 +272,13 @@ def _backup(arguments: "Namespace") -> int:
 
     request = Request(arguments.action, arguments.what, arguments.yes, arguments.unsigned, arguments.dry_run)
     return _anyio(run, request, _load(arguments))
+
+
+def _import(arguments: "Namespace") -> int:
+    from socbot.importing.command import import_folder
+
+    folder = Path(arguments.folder)
+    return import_folder(_load(arguments), folder, arguments.zone, yes=arguments.yes, as_json=arguments.json)
 
 
 def _audit(arguments: "Namespace") -> int:

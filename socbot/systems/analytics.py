@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, tzinfo
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from socbot.config import AnalyticsConfig
 from socbot.dispatch.clock import Clock
@@ -320,6 +320,11 @@ _COUNT = (
     " first_at = CASE WHEN excluded.first_at < usage.first_at THEN excluded.first_at ELSE usage.first_at END,"
     " last_at = CASE WHEN excluded.last_at > usage.last_at THEN excluded.last_at ELSE usage.last_at END"
 )
+
+
+def add_rows(connection: Connection, rows: Iterable[UsageRow]) -> None:
+    """Count what another bot has counted, within the caller's transaction."""
+    connection.execute_many(_COUNT, [structs.asdict(row) for row in rows])
 
 
 def _tally(connection: Connection, where: str, values: Values) -> Tally:

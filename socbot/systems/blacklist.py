@@ -496,6 +496,11 @@ def _store(connection: Connection, entry: Entry, by: str, now: float) -> Entry |
     return replaced
 
 
+def write_entry(connection: Connection, entry: Entry, by: str, now: float) -> None:
+    """List what ``entry`` says within the caller's transaction; a blacklist in memory knows of it once it is loaded."""
+    _store(connection, entry, by, now)
+
+
 def _drop(
     connection: Connection, kind: Kind, identity: Identity, action: str, by: str, now: float, reason: str
 ) -> Entry | None:

@@ -263,6 +263,15 @@ def _insert(connection: Connection, incident: Incident) -> None:
     )
 
 
+def write_incident(connection: Connection, incident: Incident, entries: Sequence[Entry]) -> None:
+    """Keep one that is over elsewhere with its timeline, within the caller's transaction; nobody is told of it."""
+    _insert(connection, incident)
+    connection.execute_many(
+        "INSERT INTO timeline (incident_id, at, done_by, action, text) VALUES (:id, :at, :by, :action, :text)",
+        [structs.asdict(entry) | {"id": incident.id} for entry in entries],
+    )
+
+
 def _append(connection: Connection, id: str, entry: Entry) -> int:
     """The entry's number.
 

@@ -153,7 +153,7 @@ class Profiler:
         if runs:
             _count(connection, runs)
         if slow:
-            self._store_slow(connection, slow)
+            _keep_slow(connection, slow, self._config.slow_runs)
 
     def _slow_run(self, outcome: Outcome, trace: Trace, seconds: float) -> dict[str, object]:
         return {
@@ -165,18 +165,6 @@ class Profiler:
             "guild": storable(outcome.message.guild or ""),
             "trace_id": trace.id,
         }
-
-    def _store_slow(self, connection: Connection, runs: list[dict[str, object]]) -> None:
-        kept = self._config.slow_runs
-        connection.execute_many(
-            "INSERT INTO slow_runs (at, command, seconds, platform, subject, guild, trace_id)"
-            " VALUES (:at, :command, :seconds, :platform, :subject, :guild, :trace_id)",
-            runs[-kept:],
-        )
-        connection.change(
-            "DELETE FROM slow_runs WHERE id <= (SELECT id FROM slow_runs ORDER BY id DESC LIMIT 1 OFFSET :kept)",
-            {"kept": kept},
-        )
 
     async def tidy(self) -> None:
         """Merge the hours of past days into days, and delete what is older than ``retention_days``."""
@@ -302,6 +290,32 @@ def _count(connection: Connection, runs: dict[Run, list[list[float]]]) -> None:
     for key, seconds in times.items():
         sketches[key].add(seconds)
     _store(connection, sketches)
+
+
+def add_profiles(connection: Connection, profiles: Iterable[Profile]) -> None:
+    """Count what another has measured, within the caller's transaction."""
+    found = {(each.hour, each.command, each.part, each.status): each.sketch for each in profiles}
+    sketches = _stored(connection, found)
+    for key, sketch in found.items():
+        sketches[key].merge(sketch)
+    _store(connection, sketches)
+
+
+def add_slow_runs(connection: Connection, runs: Iterable[SlowRun], keep: int) -> None:
+    """Keep ``runs`` with the others, ``keep`` in all, within the caller's transaction."""
+    _keep_slow(connection, [msgspec.structs.asdict(run) for run in runs], keep)
+
+
+def _keep_slow(connection: Connection, runs: Sequence[dict[str, object]], kept: int) -> None:
+    connection.execute_many(
+        "INSERT INTO slow_runs (at, command, seconds, platform, subject, guild, trace_id)"
+        " VALUES (:at, :command, :seconds, :platform, :subject, :guild, :trace_id)",
+        runs[-kept:],
+    )
+    connection.change(
+        "DELETE FROM slow_runs WHERE id <= (SELECT id FROM slow_runs ORDER BY id DESC LIMIT 1 OFFSET :kept)",
+        {"kept": kept},
+    )
 
 
 def _stored(connection: Connection, keys: Iterable[Key]) -> dict[Key, Sketch]:

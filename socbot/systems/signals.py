@@ -186,11 +186,7 @@ class Signals:
             draft.kind, draft.severity, draft.title, draft.text, now, now,
             draft.source, draft.key, draft.subject, draft.fields,
         )  # fmt: skip
-        connection.change(
-            "INSERT INTO signals (signal_id, kind, severity, title, text, fields, source, key, subject, at, last_at, "
-            "count) VALUES (:id, :kind, :severity, :title, :text, :fields, :source, :key, :subject, :at, :last_at, 1)",
-            structs.asdict(signal) | {"fields": _encoded(signal.fields)},
-        )
+        write_signal(connection, signal)
         return signal
 
     def _repeated(self, connection: Connection, row: Sequence[Any], draft: Draft, now: float) -> Signal:
@@ -220,6 +216,15 @@ class Signals:
         await self._database.write(
             lambda connection: connection.change("DELETE FROM signals WHERE last_at < :oldest", {"oldest": oldest})
         )
+
+
+def write_signal(connection: Connection, signal: Signal) -> None:
+    """Keep ``signal`` within the caller's transaction; nothing is sent of it."""
+    connection.change(
+        "INSERT INTO signals (signal_id, kind, severity, title, text, fields, source, key, subject, at, last_at, "
+        "count) VALUES (:id, :kind, :severity, :title, :text, :fields, :source, :key, :subject, :at, :last_at, 1)",
+        structs.asdict(signal) | {"fields": _encoded(signal.fields)},
+    )
 
 
 def _line(text: str) -> str:
