@@ -4,7 +4,7 @@ import argparse
 
 import anyio
 
-PARTS = ("speed", "growth", "start", "stalls", "discord", "logging")
+PARTS = ("speed", "growth", "start", "stalls", "discord", "logging", "deliveries")
 
 
 def main() -> None:
@@ -60,6 +60,12 @@ def _logging(rounds: int) -> str:
     return report(compare(100_000 if rounds > 3 else 10_000))
 
 
+def _deliveries(rounds: int) -> str:
+    from bench.deliveries import measure, report
+
+    return report(anyio.run(measure, (rounds + 1) // 2))
+
+
 _MEASURED = {
     "speed": _speed,
     "growth": _growth,
@@ -67,6 +73,7 @@ _MEASURED = {
     "stalls": _stalls,
     "discord": _discord,
     "logging": _logging,
+    "deliveries": _deliveries,
 }
 
 main()

@@ -22,6 +22,9 @@ from socbot.tracebacks import Redact
 MOST_SHOWN = 300
 """Characters of an answer that are kept."""
 
+SHORTEST_SECRET = 8
+"""Characters of a part of an address that is looked for in answers: a shorter one is an ordinary word."""
+
 _HEADERS = {"content-type": "application/json", "user-agent": "socbot"}
 _MESSAGE_ID = re.compile(r"[0-9]{15,25}", re.ASCII)
 
@@ -150,4 +153,4 @@ def _message_id(body: bytes) -> str:
 def _secret_parts(address: str) -> list[str]:
     """The address, and each part of its path and query that is long enough to be a secret."""
     _, _, path = address.partition("://")[2].partition("/")
-    return [address, path, *(part for part in re.split(r"[/?&=]", path) if len(part) >= 8)] if path else [address]
+    return [address, *(part for part in (path, *re.split(r"[/?&=]", path)) if len(part) >= SHORTEST_SECRET)]
