@@ -1,13 +1,16 @@
 """From a signal to a request, and what follows from the answer."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import TypeAlias
 
 import anyio
 import httpx
 import pytest
 import respx
+from msgspec import structs
 
 from socbot.config import StorageConfig
 from socbot.egress import Client
@@ -484,6 +487,34 @@ async def test_a_program_is_sent_every_event(make_post: MakePost, receiver: Rece
         async with post.delivering():
             await post.settled()
     assert [request.headers["webhook-id"] for request in receiver.requests] == sent
+
+
+async def test_what_was_delivered_while_the_store_was_away_is_not_sent_again(
+    make_post: MakePost,
+    storage: StorageConfig,
+    receiver: Receiver,
+    clock: StepClock,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with make_post(clock, storage=structs.replace(storage, busy_timeout=0.1), timeout=10.0) as post:
+        await post.webhooks.add("siem", "custom", receiver.url("/hook"), (), "local:owner")
+        await post.webhooks.test("siem")
+        other = sqlite3.connect(tmp_path / "data" / "socbot.db", isolation_level=None)
+        await alerts(post, 1)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            await receiver.wait_for(2)
+            with anyio.fail_after(10):
+                while "cannot be stored yet" not in caplog.text:  # noqa: ASYNC110 - there is no event of that
+                    await anyio.sleep(0.005)
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        await alerts(post, 1, first=1)
+        clock.forward(10)
+        await post.settled("delivered", 2)
+        assert len(receiver.requests) == 3
 
 
 # -- over the wire ------------------------------------------------------------------------------------
