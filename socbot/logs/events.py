@@ -23,11 +23,12 @@ _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "t
 class Event:
     """Something that was logged; ``at`` in seconds since 1970.
 
+    :ivar form: the message before its arguments were put in; "" if it has none
     :ivar pairs: what was logged beside the message, by name
     :ivar ctx: the command that ran when it was logged
     """
 
-    __slots__ = ("at", "ctx", "exception", "level", "message", "name", "pairs")
+    __slots__ = ("at", "ctx", "exception", "form", "level", "message", "name", "pairs")
 
     def __init__(
         self,
@@ -38,9 +39,10 @@ class Event:
         exception: str = "",
         pairs: dict[str, Value] | None = None,
         ctx: Context | None = None,
+        form: str = "",
     ) -> None:
         self.name, self.level, self.at, self.message, self.exception = name, level, at, message, exception
-        self.pairs, self.ctx = pairs, ctx
+        self.pairs, self.ctx, self.form = pairs, ctx, form
 
     @property
     def size(self) -> int:
@@ -55,7 +57,8 @@ def event_of(record: logging.LogRecord, redact: Redact) -> Event:
     # A record without more than every record has is the rule, and is not searched.
     pairs = _pairs(record) if len(record.__dict__) > _USUAL else None
     exception = _exception(record, redact) if record.exc_info or record.stack_info else ""
-    return Event(record.name, record.levelname, record.created, _message(record), exception, pairs, ctx)
+    form = record.msg if record.args and type(record.msg) is str else ""
+    return Event(record.name, record.levelname, record.created, _message(record), exception, pairs, ctx, form)
 
 
 _USUAL = len(logging.makeLogRecord({}).__dict__)

@@ -15,11 +15,12 @@ from socbot.tracebacks import Redact
 Format: TypeAlias = Literal["text", "json"]
 
 _BARE = re.compile(r"[\w.:/+@#-]{1,200}")
+_CONVERSION = re.compile(r"%(?:\([^)]*\))?[-+# 0-9.*]*[a-zA-Z]")
 _VALUE = 2_000
 
 
 class Heard(NamedTuple):
-    """What a line says, without secrets; ``at`` in seconds since 1970."""
+    """What a line says, without secrets, and without its arguments if it has any; ``at`` in seconds since 1970."""
 
     at: float
     name: str
@@ -36,12 +37,13 @@ class Lines:
         self.redact, self.format, self._hear = redact, format, hear
         # The same few commands, users and guilds are in line after line.
         self._known = lru_cache(2_048)(lambda text: redact(text, _VALUE))
+        self._form = lru_cache(512)(lambda form: redact(_CONVERSION.sub("#", form), _VALUE))
 
     def __call__(self, event: Event) -> str:
         message = self.redact(event.message, MESSAGE)
         context = {} if event.ctx is None else {name: self._known(value) for name, value in _context(event.ctx)}
         pairs = {} if event.pairs is None else self._clean(event.pairs)
-        self._hear(Heard(event.at, event.name, message))
+        self._hear(Heard(event.at, event.name, self._form(event.form) if event.form else message))
         return _LINES[self.format](event, message, context, pairs)
 
     def _clean(self, pairs: dict[str, Value]) -> dict[str, Value]:

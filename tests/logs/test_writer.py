@@ -133,9 +133,11 @@ def test_what_is_said_is_heard_without_secrets_and_within_bounds(tmp_path: Path)
         writer.flushed().result()
         writer.hears = True
         log.info("password=swordfish")
-        for number in range(20_000):
-            log.info("line 0 %d", number)
+        for number in range(19_999):
+            log.info("%s and %(odd)s", number)
+        log.info("line 0 1")
         writer.flushed().result()
         assert (len(writer.heard), writer.unheard) == (20_000, 1)
         assert "swordfish" not in str(writer.heard)
-        assert writer.heard[0][1:] == ("test", "line 0 0")
+        assert writer.heard[0][1:] == ("test", "# and #")
+        assert writer.heard[-1][1:] == ("test", "line 0 1")
