@@ -53,15 +53,20 @@ def stored(connection: Connection) -> set[int]:
     return {int(key) for (key,) in connection.execute("SELECT key FROM settings")}
 
 
+def written_without_room(url: str, number: int) -> "subprocess.CompletedProcess[bytes]":
+    """A process that writes 40 numbers, to which the ``number``-th write says that there is no room."""
+    inject = f"inject=pwrite64:error=ENOSPC:when={number}"
+    tracing = ["strace", "-f", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", inject]
+    return subprocess.run([*tracing, *WRITER, url, "0", "40", "1"], capture_output=True)
+
+
 @pytest.mark.promise("P19")
 async def test_no_write_that_found_the_disk_full_is_acknowledged(tmp_path: Path) -> None:
     """The room is gone at the 1st, 2nd, … 60th write to the store, those that make it among them."""
     failed = 0
     for number in range(1, 61):
         config = StorageConfig(url=f"sqlite:///{tmp_path}/{number}/socbot.db")
-        inject = f"inject=pwrite64:error=ENOSPC:when={number}"
-        command = ["strace", "-f", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", inject, *WRITER, config.url, "0"]
-        done = subprocess.run([*command, "40", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done = await anyio.to_thread.run_sync(written_without_room, config.url, number)
         printed = done.stdout.decode()
         kept = {int(each) for each in re.findall(r"^kept (\d+)$", printed, re.MULTILINE)}
         failures = re.findall(r"^failed (\d+) (.*)$", printed, re.MULTILINE)

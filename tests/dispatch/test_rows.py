@@ -8,7 +8,7 @@ import anyio.lowlevel
 import pytest
 from msgspec.structs import replace
 
-from socbot.dispatch.chain import Decision, Layer, Placement
+from socbot.dispatch.chain import Decision, Layer, Placement, pass_if
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context, Failure, Handler
 from socbot.dispatch.dispatcher import Dispatcher
@@ -27,10 +27,7 @@ class Guard:
         self.decide = decide
 
     async def __call__(self, ctx: Context, call_next: Handler) -> Reply | None:
-        decision = self.decide(ctx)
-        if decision is None:
-            return await call_next(ctx)
-        raise decision if isinstance(decision, Refused) else await decision
+        return await pass_if(self.decide(ctx), ctx, call_next)
 
 
 class OnFailure:
@@ -101,6 +98,13 @@ def refuses_later(ctx: Context) -> Decision:
     return refusal()
 
 
+def passes_later(ctx: Context) -> Decision:
+    async def nothing() -> None:
+        await anyio.lowlevel.checkpoint()
+
+    return nothing()
+
+
 def breaks_later(ctx: Context) -> Decision:
     async def refusal() -> Refused:
         await anyio.lowlevel.checkpoint()
@@ -128,7 +132,7 @@ def looks_on(ctx: Context, error: Exception) -> Reply:
 
 GUARDS = [refuses, refuses_without_words, raises_its_refusal, breaks, exits, refuses_later, breaks_later]
 PARTS: list[Callable[[], Any]] = [
-    *[lambda decide=decide: Guard(decide) for decide in [passes] * 12 + GUARDS],
+    *[lambda decide=decide: Guard(decide) for decide in [passes] * 12 + [passes_later] * 2 + GUARDS],
     *[lambda act=act: OnFailure(act) for act in [captures, answers, breaks_too, looks_on] * 2],
     *[Mark, Around] * 4,
 ]
