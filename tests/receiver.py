@@ -136,12 +136,11 @@ class Receiver:
         """Close the port and every connection; ``async with`` it again to be there anew, on the same port."""
         assert self._server is not None
         self._server.close()
-        for _ in range(5):  # what was about to begin begins, and what was aborted is closed
+        for _ in range(20):  # what was accepted begins some turns later, and ends some turns after that
             for task in self._tasks:
                 task.cancel()
             await asyncio.sleep(0)
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
