@@ -28,9 +28,10 @@ async def help_(ctx: Context, dispatcher: Dispatcher, topic: Annotated[Rest, Com
         return _overview(ctx, allowed)
     name = topic.strip().lower().removeprefix(ctx.prefix)
     found = dispatcher.registry.get(name)
-    if found is not None and found in allowed:
+    family = [each for each in allowed if each.name.startswith(f"{name} ")]
+    if found is not None and found in allowed and not family:
         return _explained(ctx, found)
-    group = [each for each in allowed if each.group == name]
+    group = family or [each for each in allowed if each.group == name]
     if group:
         return Reply(title=name, items=tuple(_line(ctx, each) for each in group))
     near = ", ".join(dispatcher.registry.nearest(name))

@@ -1,6 +1,7 @@
 """Alerts, incidents and drills: what people report, each change of it in a timeline and told to other systems."""
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from random import Random
 from typing import Any, Final, Literal, TypeAlias
@@ -31,6 +32,9 @@ MOST_OPEN = 50
 
 MOST_ENTRIES = 1_000
 """Entries of one timeline."""
+
+MOST_TOLD, WINDOW = 60, 600.0
+"""What the people of one guild can have told within so many seconds: who listens is not theirs to flood."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # without letters that are mistaken for others
 _COLUMNS = "incident_id, kind, guild, title, severity, state, opened_by, opened_at, closed_by, closed_at"
@@ -83,6 +87,14 @@ class AlreadyOpen(UserError):
         return f"An incident of that title is open already: `{id}`. `incident note {id} …` adds to it."
 
 
+class TooMuchTold(UserError):
+    """The guild has had enough told for now; ``wait`` in seconds."""
+
+    def __init__(self, wait: float) -> None:
+        self.wait = wait
+        super().__init__(f"That was a lot from this guild: {MOST_TOLD} in ten minutes. Go on in {Duration(wait)}.")
+
+
 class NotOpen(UserError):
     """What is to be ended is not open."""
 
@@ -95,12 +107,14 @@ class Incidents:
 
     def __init__(self, database: Database, clock: Clock, random: Random, signals: Signals) -> None:
         self._database, self._clock, self._random, self._signals = database, clock, random, signals
+        self._told: dict[str, deque[float]] = {}
 
     async def alert(self, message: str, severity: Severity, by: str, guild: str) -> Signal:
         """Raise a security alert.
 
         :raises StoreError: if it could not be written; nothing is sent then
         """
+        self._bound(guild)
         title, rest = _headline(message)
         key = "alert:" + hashlib.sha256(f"{guild}\n{message}".encode("utf-8", "replace")).hexdigest()
         return await self._signals.raise_(
@@ -171,7 +185,18 @@ class Incidents:
 
     # -- changing ---------------------------------------------------------------------------------------
 
+    def _bound(self, guild: str | None) -> None:
+        """:raises TooMuchTold: if ``guild`` is one, and has had enough told"""
+        if not guild:
+            return
+        now = self._clock.monotonic()
+        told = self._told.setdefault(guild, deque(maxlen=MOST_TOLD))
+        if len(told) == MOST_TOLD and (wait := told[0] + WINDOW - now) > 0:
+            raise TooMuchTold(wait)
+        told.append(now)
+
     async def _begin(self, kind: Kind, title: str, text: str, severity: Severity, by: str, guild: str) -> Incident:
+        self._bound(guild)
         incident = Incident(
             self._new_id(kind), kind, storable(guild), storable(title), severity, "open", by, self._clock.time()
         )
@@ -186,6 +211,7 @@ class Incidents:
         return incident
 
     async def _change(self, id: str, action: Action, text: str, by: str, within: str | None) -> Incident:
+        self._bound(within)
         now = self._clock.time()
 
         def work(connection: Connection) -> Incident:

@@ -7,14 +7,17 @@ import anyio
 import pytest
 
 from socbot.bot import Bot
-from socbot.config import RateLimitConfig, WebhooksConfig
+from socbot.config import LadderStep, RateLimitConfig, WebhooksConfig
+from socbot.dispatch.commands import command
+from socbot.dispatch.context import Context
 from socbot.dispatch.messages import Message
 from socbot.dispatch.replies import Reply
 from socbot.jobs.job import Job
 from socbot.jobs.schedules import Continuous
+from socbot.systems.webhooks import payloads
 from socbot.testing import FakeClock, owner_said, said
 from tests.conftest import MakeBot
-from tests.receiver import Receiver
+from tests.receiver import Receiver, answer
 
 LOOPBACK = WebhooksConfig(allow=("127.0.0.0/8",), timeout=2.0)
 UNLIMITED = RateLimitConfig(cooldown=0.0, burst=1_000)
@@ -108,6 +111,14 @@ async def test_what_is_wrong_is_said_and_nothing_is_raised(make_bot: MakeBot, te
         assert await bot.signals.recent() == ()
 
 
+async def test_help_tells_of_a_whole_family_and_of_each(make_bot: MakeBot) -> None:
+    async with make_bot(rate_limit=UNLIMITED) as bot:
+        lines = (await answered(bot, admin_said("!help incident"))).items
+        assert [line.split()[1] for line in lines] == ["open", "note", "close", "list", "show"]
+        assert "administrators in their guild" in str(await answered(bot, admin_said("!help incident open")))
+        assert "topic" in str(await answered(bot, said("!help incident", "900"), "invalid"))
+
+
 async def test_an_incident_from_its_opening_to_its_end(make_bot: MakeBot, clock: FakeClock) -> None:
     async with Receiver() as receiver, make_bot(webhooks=LOOPBACK, rate_limit=UNLIMITED, jobs=True) as bot:
         await answered(bot, owner_said(f"!add_webhook ops custom {receiver.url('/hook')} incident"))
@@ -178,8 +189,6 @@ async def test_each_guild_has_its_own_and_the_owner_all(make_bot: MakeBot) -> No
 @pytest.mark.parametrize("type", ["discord", "slack", "custom"])
 async def test_hostile_text_in_an_alert_notifies_and_links_nothing(make_bot: MakeBot, type: str) -> None:
     async with make_bot(rate_limit=UNLIMITED) as bot:
-        from socbot.systems.webhooks import payloads
-
         for text in (f"!alert high {HOSTILE}", f"!incident open high {HOSTILE}", f"!drill start raid {HOSTILE}"):
             assert inert(str(await answered(bot, admin_said(text))))
         for text in ("!signals", "!incident list", "!incident show last", "!drill status"):
@@ -211,3 +220,42 @@ async def test_a_job_that_failed_for_good_is_signalled(make_bot: MakeBot, clock:
         await bot._job_failed(Job("deliver", broken, Continuous()), "RuntimeError: no network")
         [raised] = await bot.signals.recent()
         assert (raised.signal.kind, raised.signal.title) == ("job", "Job work has failed")
+
+
+@command("fail", permission="public")
+async def fail(ctx: Context) -> str:
+    """Fails."""
+    raise KeyError("no such host")
+
+
+@pytest.mark.promise("P44")
+async def test_that_an_error_cannot_be_delivered_makes_no_new_event(make_bot: MakeBot) -> None:
+    async with (
+        Receiver() as receiver,
+        make_bot(webhooks=LOOPBACK, rate_limit=UNLIMITED, jobs=True, commands=[fail]) as bot,
+    ):
+        receiver.on("/hook", answer(400))
+        await answered(bot, owner_said(f"!add_webhook ops custom {receiver.url('/hook')}"))
+        await answered(bot, said("!fail", "900"), "failed")
+        await receiver.wait_for(1)
+        await delivered(bot)
+        [dead] = await bot.webhooks.deliveries(state="dead")
+        [raised] = await bot.signals.recent()
+        assert (raised.signal.kind, raised.signal.title, dead.event.id) == (
+            "error", "Critical error: KeyError", raised.signal.id,
+        )  # fmt: skip
+        assert await bot.errors.size() == (1, 1)
+        assert len(receiver.requests) == 1
+
+
+async def test_whom_the_ladder_lists_is_told_to_webhooks(make_bot: MakeBot) -> None:
+    ladder = RateLimitConfig(cooldown=0.0, burst=1, ladder=(LadderStep("blacklist", 3600.0),))
+    async with Receiver() as receiver, make_bot(webhooks=LOOPBACK, rate_limit=ladder, jobs=True) as bot:
+        await answered(bot, owner_said(f"!add_webhook ops custom {receiver.url('/hook')} security"))
+        for _ in range(30):
+            await bot.dispatch(said("!ping", "900"))
+            if bot.blacklist.is_listed("user", ("local", "900")):
+                break
+        [request] = await receiver.wait_for(1)
+        event = request.json()
+        assert (event["event"], event["subject"], event["source"]) == ("security", "local:900", "rate_limit")

@@ -11,7 +11,17 @@ from socbot.dispatch.errors import InvalidArgument, UserError
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.storage.errors import StatementError
-from socbot.systems.incidents import MOST_ENTRIES, MOST_OPEN, AlreadyOpen, Incidents, NotOpen
+from socbot.systems.incidents import (
+    EVERYWHERE,
+    MOST_ENTRIES,
+    MOST_OPEN,
+    MOST_TOLD,
+    WINDOW,
+    AlreadyOpen,
+    Incidents,
+    NotOpen,
+    TooMuchTold,
+)
 from socbot.systems.signals import Signal, Signals
 from socbot.testing import FakeClock
 
@@ -146,8 +156,25 @@ async def test_there_is_a_bound_to_what_is_open_and_to_a_timeline(world: World) 
         )
     )
     with pytest.raises(UserError, match="full"):
-        await world.incidents.note(first.id, "one more", ADA, HERE)
-    await world.incidents.close(first.id, "it can be closed all the same", ADA, HERE)
+        await world.incidents.note(first.id, "one more", ADA, EVERYWHERE)
+    await world.incidents.close(first.id, "it can be closed all the same", ADA, EVERYWHERE)
+
+
+async def test_one_guild_cannot_flood_what_others_are_told(world: World, clock: FakeClock) -> None:
+    incident = await world.incidents.open("Raid", "info", ADA, HERE)
+    for number in range(1, MOST_TOLD):
+        await world.incidents.alert(f"Raid {number}", "critical", ADA, HERE)
+    for more in (
+        world.incidents.alert("Raid", "critical", ADA, HERE),
+        world.incidents.start_drill("raid", "", ADA, HERE),
+        world.incidents.note(incident.id, "more", ADA, HERE),
+    ):
+        with pytest.raises(TooMuchTold, match="Go on in 10m"):
+            await more
+    await world.incidents.alert("Raid", "critical", ADA, ELSEWHERE)
+    await world.incidents.close(incident.id, "by the owner", "discord:1", EVERYWHERE)
+    clock.forward(WINDOW)
+    await world.incidents.alert("Raid", "critical", ADA, HERE)
 
 
 @pytest.mark.parametrize("id", ["I-NONE", "last", "", "' OR 1=1 --", "\0", "x" * 5_000])
