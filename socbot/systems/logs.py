@@ -10,6 +10,7 @@ from typing import TypeVar, get_args
 import anyio
 import anyio.to_thread
 from msgspec import Struct
+from msgspec.structs import replace
 
 from socbot.config import Level, LogsConfig
 from socbot.dispatch.clock import Clock
@@ -36,7 +37,7 @@ MOST_EXPORTED = 64 * 1024 * 1024
 MOST_FOUND = 100
 LONGEST_QUERY = 200
 
-_SEARCH_SECONDS = 5.0
+_SEARCH_SECONDS = 10.0
 _WRITER_SECONDS = 10.0
 _LEARN_INTERVAL = 30.0
 _SHOWN_TEMPLATES = 10
@@ -113,8 +114,7 @@ class Logs:
     async def last(self, count: int) -> tuple[str, ...]:
         """The last lines, oldest first."""
         writer = await self._written()
-        lines = await _reading(partial(reading.last_lines, writer.path, count))
-        return tuple(map(self._redact_line, lines))
+        return await _reading(lambda: tuple(map(self._redact_line, reading.last_lines(writer.path, count))))
 
     async def search(self, query: str) -> Found:
         """Lines that have ``query`` in them; between two ``/`` it is a regular expression.
@@ -123,8 +123,12 @@ class Logs:
         """
         matches = await anyio.to_thread.run_sync(_matches, query)
         writer = await self._written()
-        found = await _reading(partial(reading.search, writer.path, matches, MOST_FOUND, _SEARCH_SECONDS))
-        return Found(tuple(map(self._redact_line, found.lines)), found.total, found.looked_at, found.given_up)
+
+        def look() -> Found:
+            found = reading.search(writer.path, matches, MOST_FOUND, _SEARCH_SECONDS)
+            return replace(found, lines=tuple(map(self._redact_line, found.lines)))
+
+        return await _reading(look)
 
     async def export(self) -> Packed:
         """All that is in the log and its copies, or the newest of it."""
