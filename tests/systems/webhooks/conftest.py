@@ -27,7 +27,7 @@ from socbot.systems.webhooks.system import key_path
 from socbot.testing import FakeClock
 from tests.receiver import Receiver
 
-WHERE = WebhooksConfig(allow=("127.0.0.0/8",), timeout=1.0)
+WHERE = WebhooksConfig(allow=("127.0.0.0/8",), timeout=10.0)
 
 
 class StepClock(FakeClock):

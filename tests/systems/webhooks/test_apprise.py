@@ -3,11 +3,12 @@
 import logging
 
 import pytest
+from msgspec import structs
 
 from socbot.config import WebhooksConfig
 from socbot.dispatch.errors import InvalidArgument
 from tests.receiver import Receiver, answer, hang
-from tests.systems.webhooks.conftest import MakePost
+from tests.systems.webhooks.conftest import WHERE, MakePost
 
 # what one of its plugins imports
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -63,6 +64,7 @@ async def test_what_it_could_not_deliver_is_tried_again(make_post: MakePost, rec
         attempt = await post.webhooks.test("more")
         assert (attempt.delivered, attempt.answer) == (False, "no answer within 1 s")
         assert attempt.seconds < 3
+        post.webhooks.configure(structs.replace(WHERE, apprise=True, tries=50, span=60.0))
         await post.signals.raise_("alert", "Door")
         await post.settled("delivered", 1)
         assert post.webhooks.get("more").failed == 1

@@ -558,6 +558,4 @@ async def test_a_receiver_that_misbehaves_has_failed_and_the_next_try_works(
         await post.webhooks.add("siem", "custom", receiver.url("/hook"), (), "local:owner")
         await post.signals.raise_("alert", "Door")
         await post.settled("delivered", 1)
-        webhook = post.webhooks.get("siem")
-        assert webhook.sent == 1
-        assert webhook.failed <= 1
+        assert post.webhooks.get("siem").sent == 1

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from socbot.config import WebhooksConfig
 from socbot.dispatch.errors import InvalidArgument, UserError
@@ -12,7 +13,7 @@ from socbot.documents import ConfigError
 from socbot.systems.signals import Draft
 from socbot.systems.webhooks import WebhookType
 from tests.receiver import Receiver, answer, hang, redirect
-from tests.systems.webhooks.conftest import MakePost, Post, StepClock
+from tests.systems.webhooks.conftest import WHERE, MakePost, Post, StepClock
 from tests.systems.webhooks.test_delivering import DISCORD, HOOK, SLACK
 from tests.systems.webhooks.test_signing import NEW
 
@@ -271,22 +272,25 @@ async def test_the_configuration_is_checked_before_it_is_in_force(post: Post) ->
 # -- tests and ends -----------------------------------------------------------------------------------
 
 
-async def test_a_test_says_what_came_of_it(post: Post, receiver: Receiver) -> None:
-    receiver.on("/good", answer(200))
-    receiver.on("/bad", answer(500, body="out of order"))
-    receiver.on("/away", redirect("http://127.0.0.1/elsewhere"))
-    receiver.on("/slow", hang)
-    for name in ("good", "bad", "away", "slow"):
-        await post.webhooks.add(name, "custom", receiver.url(f"/{name}"), (), "local:owner")
-    found = {name: await post.webhooks.test(name) for name in ("good", "bad", "away", "slow")}
-    assert {name: (each.delivered, each.status) for name, each in found.items()} == {
-        "good": (True, 200), "bad": (False, 500), "away": (False, 302), "slow": (False, 0),
-    }  # fmt: skip
-    assert found["bad"].answer == "out of order"
-    assert "did not answer within 1 s" in found["slow"].answer
-    assert 1 <= found["slow"].seconds < 3
-    assert receiver.to("/good")[0].json()["event"] == "test"
-    assert await post.webhooks.deliveries() == (), "tests are not kept"
+async def test_a_test_says_what_came_of_it(make_post: MakePost, receiver: Receiver) -> None:
+    async with make_post() as post:
+        receiver.on("/good", answer(200))
+        receiver.on("/bad", answer(500, body="out of order"))
+        receiver.on("/away", redirect("http://127.0.0.1/elsewhere"))
+        receiver.on("/slow", hang)
+        for name in ("good", "bad", "away", "slow"):
+            await post.webhooks.add(name, "custom", receiver.url(f"/{name}"), (), "local:owner")
+        found = {name: await post.webhooks.test(name) for name in ("good", "bad", "away")}
+        post.webhooks.configure(structs.replace(WHERE, timeout=1.0))
+        found["slow"] = await post.webhooks.test("slow")
+        assert {name: (each.delivered, each.status) for name, each in found.items()} == {
+            "good": (True, 200), "bad": (False, 500), "away": (False, 302), "slow": (False, 0),
+        }  # fmt: skip
+        assert found["bad"].answer == "out of order"
+        assert "did not answer within 1 s" in found["slow"].answer
+        assert 1 <= found["slow"].seconds < 3
+        assert receiver.to("/good")[0].json()["event"] == "test"
+        assert await post.webhooks.deliveries() == (), "tests are not kept"
 
 
 async def test_one_that_is_removed_is_sent_nothing_more(post: Post, receiver: Receiver) -> None:
