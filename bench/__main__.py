@@ -4,7 +4,7 @@ import argparse
 
 import anyio
 
-PARTS = ("speed", "growth", "start", "stalls", "discord", "logging", "deliveries")
+PARTS = ("speed", "growth", "start", "stalls", "discord", "logging", "egress", "deliveries")
 
 
 def main() -> None:
@@ -60,6 +60,12 @@ def _logging(rounds: int) -> str:
     return report(compare(100_000 if rounds > 3 else 10_000))
 
 
+def _egress(rounds: int) -> str:
+    from bench.egress import compare, report
+
+    return report(anyio.run(compare, rounds, 1_000))
+
+
 def _deliveries(rounds: int) -> str:
     from bench.deliveries import measure, report
 
@@ -73,6 +79,7 @@ _MEASURED = {
     "stalls": _stalls,
     "discord": _discord,
     "logging": _logging,
+    "egress": _egress,
     "deliveries": _deliveries,
 }
 
