@@ -68,7 +68,7 @@ async def kill_rounds(folder: Path, receiver: Receiver, events: int, kills: int)
 
 @pytest.mark.promise("P41")
 async def test_killed_a_few_times_nothing_is_lost(tmp_path: Path, receiver: Receiver) -> None:
-    await kill_rounds(tmp_path, receiver, events=120, kills=4)
+    await kill_rounds(tmp_path, receiver, events=60, kills=3)
 
 
 @pytest.mark.slow

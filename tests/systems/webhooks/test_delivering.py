@@ -524,29 +524,46 @@ async def loopback(host: str, port: int) -> list[str]:
     return ["127.0.0.1"]
 
 
+MESSAGE = {"id": "998877665544332211"}
+
+
+def discord_at(receiver: Receiver) -> tuple[str, str, str]:
+    """A webhook's address there, and the paths to which its messages are sent and edited."""
+    url = f"https://discord.com:{receiver.port}/api/webhooks/123456789012345678/{'t' * 68}?thread_id=77"
+    path = url.partition(f":{receiver.port}")[2]
+    return url, path.replace("?", "?wait=true&"), path.replace("?", f"/messages/{MESSAGE['id']}?")
+
+
 @pytest.mark.promise("P40")
 async def test_discord_over_tls_with_a_storm_of_429(make_post: MakePost) -> None:
-    message = {"id": "998877665544332211"}
     async with Receiver(tls=True) as receiver:
-        url = f"https://discord.com:{receiver.port}/api/webhooks/123456789012345678/{'t' * 68}?thread_id=77"
-        path = url.partition(f":{receiver.port}")[2]
-        sent, edited = path.replace("?", "?wait=true&"), path.replace("?", "/messages/998877665544332211?")
-        receiver.on(sent, storm(0.2), storm(0.2), answer(200, body=message))
-        receiver.on(edited, answer(200, body=message))
-        client = Client(("127.0.0.0/8",), tls=trusting(), resolve=loopback)
-        async with make_post(client=client) as post:
+        url, sent, _ = discord_at(receiver)
+        receiver.on(sent, storm(0.2), storm(0.2), answer(200, body=MESSAGE))
+        async with make_post(client=Client(("127.0.0.0/8",), tls=trusting(), resolve=loopback)) as post:
+            await post.webhooks.add("chat", "discord", url, (), "local:owner")
+            await post.signals.raise_("error", "The same")
+            await post.settled("delivered", 1)
+        first, second, third = receiver.requests
+        assert second.at - first.at >= 0.2
+        assert third.at - second.at >= 0.2
+        assert third.headers["host"] == f"discord.com:{receiver.port}"
+
+
+@pytest.mark.promise("P36")
+async def test_a_message_is_edited_over_tls(make_post: MakePost, clock: StepClock) -> None:
+    async with Receiver(tls=True) as receiver:
+        url, sent, edited = discord_at(receiver)
+        receiver.otherwise = answer(200, body=MESSAGE)
+        async with make_post(clock, client=Client(("127.0.0.0/8",), tls=trusting(), resolve=loopback)) as post:
             await post.webhooks.add("chat", "discord", url, (), "local:owner")
             for _ in range(2):
                 await post.signals.raise_("error", "The same")
                 await post.settled("delivered", 1)
-            first, second, third = receiver.to(sent)
-            assert second.at - first.at >= 0.2
-            assert third.at - second.at >= 0.2
-            assert third.headers["host"] == f"discord.com:{receiver.port}"
-            await receiver.wait_for(4)
-            (edit,) = receiver.to(edited)
-            assert (edit.method, edit.json()["allowed_mentions"]) == ("PATCH", {"parse": []})
-            assert "username" not in edit.json()
+                clock.forward(10)
+        first, second = receiver.requests
+        assert (first.method, first.path, second.method, second.path) == ("POST", sent, "PATCH", edited)
+        assert second.json()["allowed_mentions"] == {"parse": []}
+        assert "username" not in second.json()
 
 
 @pytest.mark.parametrize("behaviour", [reset, close_early, close_silently, endless, garbage, hang, gzip_bomb(1)])

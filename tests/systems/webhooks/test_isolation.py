@@ -68,7 +68,7 @@ def wait_for_good(receiver: Receiver, count: int) -> None:
 
 @pytest.mark.promise("P43")
 async def test_nine_that_hang_delay_nobody(make_bot: MakeBot) -> None:
-    await nine_hang_and_one_does_not(make_bot, 300)
+    await nine_hang_and_one_does_not(make_bot, 220)
 
 
 @pytest.mark.slow
