@@ -83,6 +83,7 @@ def run(course: Course, *votes: Status) -> list[Status | None]:
         ((H, X, H, H), (H, H, H, H)),  # once is nothing
         ((H, X, X), (H, H, X)),
         ((H, X, H, X), (H, H, H, X)),  # two of three
+        ((H, X, H, X, H, H), (H, H, H, X, X, H)),  # what was before a change speaks for none after it
         ((H, X, H, H, X), (H, H, H, H, H)),  # two of five
         ((H, D, X), (H, H, D)),  # as bad as two of them are
         ((X, X), (None, X)),  # nothing is known until rounds agree

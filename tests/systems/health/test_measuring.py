@@ -58,12 +58,14 @@ async def test_a_check_that_hangs_is_itself_reported(clock: FakeClock) -> None:
 async def test_a_check_that_does_not_even_end_is_not_begun_again(clock: FakeClock) -> None:
     hanging = Hanging(stubborn=True)
     async with measuring(clock) as each:
-        await asked(clock, each, hanging.check, 5.0)
-        clock.forward(295)
-        found = await asked(clock, each, hanging.check, 0.0)
-        assert found == Measured(text="no answer for 5m", status="unhealthy")
-        assert hanging.begun == 1
-        hanging.let_go.set()
+        try:
+            await asked(clock, each, hanging.check, 5.0)
+            clock.forward(295)
+            found = await asked(clock, each, hanging.check, 0.0)
+            assert found == Measured(text="no answer for 5m", status="unhealthy")
+            assert hanging.begun == 1
+        finally:
+            hanging.let_go.set()
         await anyio.wait_all_tasks_blocked()
         assert await asked(clock, each, hanging.check, 0.0) == Measured(1.0, "at last")
         assert hanging.begun == 2
