@@ -256,7 +256,7 @@ _TOLD = {
 
 
 def _draft(incident: Incident, entry: Entry, key: str) -> Draft:
-    """What is told of a change. The end of something is no reason to worry, whatever it was."""
+    """What is told of a change. The end is as severe as the beginning, so that whoever heard of one hears of both."""
     facts = [("Drill" if incident.kind == "drill" else "Incident", incident.id), ("By", entry.by)]
     if incident.seconds is not None and entry.action == "closed":
         facts.append(("Duration", lasted(incident)))
@@ -264,7 +264,7 @@ def _draft(incident: Incident, entry: Entry, key: str) -> Draft:
         incident.kind,
         f"{_TOLD[incident.kind, entry.action]}: {incident.title}",
         entry.text,
-        "info" if entry.action == "closed" else incident.severity,
+        incident.severity,
         entry.by,
         key,
         incident.id,

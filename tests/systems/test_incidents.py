@@ -80,7 +80,7 @@ async def test_an_incident_has_a_timeline_and_each_entry_is_told(
         ]
         told = await world.told()
         assert sorted((each.title, each.severity) for each in told) == [
-            ("Incident closed: The database is down", "info"),
+            ("Incident closed: The database is down", "critical"),
             ("Incident opened: The database is down", "critical"),
             ("Incident updated: The database is down", "critical"),
             ("Incident updated: The database is down", "critical"),

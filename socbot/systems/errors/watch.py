@@ -139,7 +139,7 @@ def _rate_signal(episode: _Episode, title: str, *, over: bool = False) -> Draft:
         "error",
         title,
         f"{episode.count} errors so far, {episode.critical} of them critical: {episode.top_types}.",
-        "info" if over else "warning",
+        "warning",  # also when it is over: whoever heard of one hears of both
         "errors",
         f"error_rate:{episode.began_at}:{'over' if over else 'on'}",
     )

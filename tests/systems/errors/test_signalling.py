@@ -74,7 +74,7 @@ async def test_a_high_rate_is_raised_when_it_begins_and_when_it_is_over(
         clock.forward(301)
         await world.errors.check()
         told = [(each.title, each.severity) for each in await world.raised()]
-        assert told == [("Too many errors", "warning"), ("Error rate back to normal", "info")]
+        assert told == [("Too many errors", "warning"), ("Error rate back to normal", "warning")]
 
 
 async def test_the_owner_may_want_no_notices_and_webhooks_all_the_same(
