@@ -21,7 +21,7 @@ lint: $(VENV)/dev
 check: lint test
 
 slow: $(VENV)/dev
-	@tests/servers.sh
+	@tests/servers.sh slow
 	$(BIN)/python -m pytest -m slow
 
 bench: $(VENV)/bench
