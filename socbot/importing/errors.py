@@ -49,7 +49,7 @@ def _error(record: str, key: str, raw: Any, world: World) -> tuple[float, Part]:
         if raw.get(name) is not None and id_of(raw.get(name)) is None:
             corrections.append(f"its {name} is no Discord id: none")
     occurrence = _occurrence(key, raw, at, kind, severity, world)
-    keep = world.config.errors.max_errors
+    keep = world.value("errors.max_errors")
 
     def write(connection: Any) -> None:
         records.write(connection, [occurrence], {}, keep, lambda: "E-" + short_id(world.bot.random.getrandbits(30)))
