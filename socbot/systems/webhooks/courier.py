@@ -11,9 +11,11 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
+from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import Clock
 from socbot.dispatch.replies import Field, Reply, escape, moment
 from socbot.storage.database import Database, StoreError
+from socbot.systems.audit import Audit
 from socbot.systems.webhooks import outbox, schedule
 from socbot.systems.webhooks.endpoint import Endpoint
 from socbot.systems.webhooks.model import Delivery, DeliveryState
@@ -157,9 +159,10 @@ class Courier:
         random: Random,
         rules: Callable[[], Rules],
         tell: Callable[[Reply], Awaitable[None]],
+        audit: Audit | None = None,
     ) -> None:
         self._database, self._clock, self._sender, self._random = database, clock, sender, random
-        self._rules, self._tell = rules, tell
+        self._rules, self._tell, self._audit = rules, tell, audit
         self._ledger = Ledger(database, clock)
         self._more = anyio.Event()
 
@@ -300,8 +303,9 @@ class Courier:
         if group.edits:
             self._ledger.add(endpoint, [self._unedited(endpoint, group, sent, now)])
             return
-        since = endpoint.row.failing_since
-        endpoint.change(failing_since=now if since is None else min(since, now))
+        if endpoint.row.failing_since is None:
+            endpoint.change(failing_since=now)
+            endpoint.failing_from = self._clock.monotonic()
         self._ledger.add(endpoint, self._failed(endpoint, group, sent, now, early))
         self._consider(endpoint, sent, answer, now)
 
@@ -348,18 +352,26 @@ class Courier:
 
     def _consider(self, endpoint: Endpoint, sent: Sent, answer: str, now: float) -> None:
         """Pause a webhook that is no more, or does not work any more; have its owner told."""
-        rules, since = self._rules(), endpoint.row.failing_since or now
+        rules, failing = self._rules(), self._failing(endpoint, now)
         if sent.verdict.gone:
             self._pause_it(endpoint, f"it is no more: {answer}")
-        elif now - since >= rules.pause_after:
-            self._pause_it(endpoint, f"nothing but failures since {moment(since)}, at last: {answer}")
+        elif failing >= rules.pause_after:
+            self._pause_it(endpoint, f"nothing but failures for {Duration(round(failing))}, at last: {answer}")
         elif sent.verdict.wait > rules.longest_wait and not endpoint.parked:
             endpoint.parked = True
             endpoint.news = _parked(endpoint, now + sent.verdict.wait)
 
+    def _failing(self, endpoint: Endpoint, now: float) -> float:
+        """Seconds since the failures began; by the clock that never steps, unless that was before this start."""
+        if endpoint.failing_from is not None:
+            return self._clock.monotonic() - endpoint.failing_from
+        return now - (endpoint.row.failing_since or now)
+
     def _pause_it(self, endpoint: Endpoint, reason: str) -> None:
         endpoint.change(state="paused", state_reason=reason)
         endpoint.news = _paused(endpoint, reason)
+        if self._audit is not None:
+            self._audit.remember("pause", f"webhook {endpoint.name}, {reason}", "webhooks")
 
 
 def _result(due: Due, sent: Sent, state: DeliveryState, now: float, **more: Any) -> Result:

@@ -42,6 +42,7 @@ class Row(Struct, frozen=True):
 class Endpoint:
     """:ivar row: as it is, before what changed by deliveries is stored
     :ivar due: when deliveries that failed may be tried again, on the clock that never steps, by their number
+    :ivar failing_from: ``failing_since`` on that clock, if it began since the start
     :ivar poked: something new waits
     :ivar changed: it is not as it was, so that everything is to be decided anew
     :ivar parked: its owner has been told that it asks for a long silence
@@ -54,6 +55,7 @@ class Endpoint:
         self._opened: dict[str, str | None] = {}
         self.waiting = self.dead = 0
         self.due: dict[int, float] = {}
+        self.failing_from: float | None = None
         self.last_try = self.open_at = float("-inf")
         self.poked, self.changed = anyio.Event(), anyio.Event()
         self.news: Reply | None = None

@@ -25,6 +25,7 @@ from socbot.redaction import redact as redacted
 from socbot.sealing import Seal, make_key, read_key
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
+from socbot.systems.audit import Audit
 from socbot.systems.signals import Severity, Signal, severity_of
 from socbot.systems.webhooks import outbox
 from socbot.systems.webhooks.apprise import AppriseLibrary
@@ -91,6 +92,7 @@ class Webhooks:
         client: Client | None = None,
         redact: Redact = redacted,
         notify: Callable[[Reply], Awaitable[None]] = _tell_nobody,
+        audit: Audit | None = None,
     ) -> None:
         self._database, self._clock, self._random, self._key_file = database, clock, random, key_file
         self._endpoints: dict[str, Endpoint] = {}
@@ -102,7 +104,7 @@ class Webhooks:
         self._apprise = AppriseLibrary(enabled=config.apprise, timeout=config.timeout)
         sender = Sender(self._client, clock, Gates(clock), redact, self._apprise)
         self._sender, self._rules = sender, _rules(config, random)
-        self._courier = Courier(database, clock, sender, random, lambda: self._rules, notify)
+        self._courier = Courier(database, clock, sender, random, lambda: self._rules, notify, audit)
 
     # -- life -----------------------------------------------------------------------------------------
 
@@ -191,8 +193,8 @@ class Webhooks:
 
     @property
     def backlog(self) -> int:
-        """Deliveries that wait."""
-        return sum(endpoint.waiting for endpoint in self._endpoints.values())
+        """Deliveries that wait for a webhook that is switched on."""
+        return sum(endpoint.waiting for endpoint in self._endpoints.values() if endpoint.row.enabled)
 
     # -- webhooks -------------------------------------------------------------------------------------
 
@@ -349,7 +351,7 @@ class Webhooks:
         paused = endpoint.row.state == "paused"
         async with self._changing:
             if self._endpoints.get(endpoint.name) is endpoint:
-                await self._keep(endpoint, _REVIVED | {"failing_since": None})
+                await self._keep(endpoint, _REVIVED)
                 endpoint.reconsider()
         return structs.replace(attempt, revived=paused)
 
@@ -419,7 +421,7 @@ class Webhooks:
         return self._seal
 
 
-_REVIVED: dict[str, object] = {"state": "active", "state_reason": ""}
+_REVIVED: dict[str, object] = {"state": "active", "state_reason": "", "failing_since": None}
 
 
 def _rules(config: WebhooksConfig, random: Random) -> Rules:

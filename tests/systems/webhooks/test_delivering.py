@@ -285,7 +285,8 @@ async def test_nothing_but_failures_pauses_it_once_and_a_test_revives_it(
         await post.advance(400)
         webhook = post.webhooks.get("siem")
         assert webhook.state == "paused"
-        assert "nothing but failures" in webhook.state_reason
+        assert webhook.state_reason.startswith("nothing but failures for ")
+        assert webhook.state_reason.endswith(", at last: 500")
         assert [notice.title for notice in post.told] == ["⚠️ Webhook Paused"]
         tried = len(times)
         sent += await alerts(post, 1, first=2)
@@ -320,6 +321,54 @@ async def test_a_success_now_and_then_keeps_it_active(
         assert len(times) == 40
         assert post.webhooks.get("siem").state == "active"
         assert post.told == []
+
+
+@pytest.mark.promise("P42")
+async def test_one_that_was_revived_has_its_time_anew(
+    make_post: MakePost, clock: StepClock, client: Client, router: respx.MockRouter
+) -> None:
+    router.post(HOOK).mock(return_value=status(500))
+    async with make_post(clock, client=client, pause_after=60.0, span=600.0) as post:
+        await post.webhooks.add("siem", "custom", HOOK, (), "local:owner")
+        await alerts(post, 1)
+        await post.advance(400)
+        assert post.webhooks.get("siem").state == "paused"
+        await post.webhooks.set("siem", "enabled", "on", "local:owner")
+        await post.advance(50)
+        assert post.webhooks.get("siem").state == "active"
+        clock.step(86_400.0)  # as an administrator sets it
+        await post.quiet()
+        await post.webhooks.retry("siem")
+        await post.advance(5)
+        assert post.webhooks.get("siem").state == "active"
+        await post.advance(400)
+        assert post.webhooks.get("siem").state == "paused"
+        assert len(post.told) == 2
+
+
+@pytest.mark.promise("P42")
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_test_that_works_has_what_waits_tried_at_once(
+    make_post: MakePost, clock: StepClock, client: Client, router: respx.MockRouter, restarted: bool
+) -> None:
+    route = router.post(HOOK).mock(return_value=status(503, {"retry-after": "3000"}))
+    async with make_post(clock, client=client) as post:
+        await post.webhooks.add("siem", "custom", HOOK, (), "local:owner")
+        sent = await alerts(post, 2)
+        await post.quiet()
+        if not restarted:
+            await revive(post, route)
+    if restarted:
+        async with make_post(clock, client=client) as post:
+            await revive(post, route)
+    assert ids(router)[-2:] == sent
+
+
+async def revive(post: Post, route: respx.Route) -> None:
+    route.mock(return_value=status(200))
+    assert (await post.webhooks.test("siem")).delivered
+    await post.quiet()
+    assert await post.webhooks.deliveries(state="waiting") == ()
 
 
 async def test_switching_it_on_revives_it_and_off_lets_nothing_in(

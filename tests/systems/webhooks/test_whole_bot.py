@@ -7,6 +7,7 @@ import anyio.to_thread
 import pytest
 
 from socbot.config import WebhooksConfig
+from socbot.dispatch.replies import Reply
 from socbot.documents import ConfigError
 from tests.conftest import MakeBot
 from tests.receiver import Receiver, answer, fail, in_a_thread
@@ -65,14 +66,19 @@ async def test_a_change_of_the_configuration_is_followed(make_bot: MakeBot, rece
             await bot.reload()
 
 
-async def test_what_cannot_be_delivered_makes_no_new_event(make_bot: MakeBot, receiver: Receiver) -> None:
+@pytest.mark.promise("P42")
+@pytest.mark.promise("P44")
+async def test_what_cannot_be_delivered_makes_no_new_event_and_the_owner_is_told(
+    make_bot: MakeBot, receiver: Receiver, notices: list[Reply]
+) -> None:
     receiver.on("/hook", answer(404))
     async with make_bot(webhooks=CONFIG, jobs=True) as bot:
         await bot.webhooks.add("siem", "custom", receiver.url("/hook"), (), "local:owner")
         await bot.signals.raise_("error", "Something failed")
         await receiver.wait_for(1)
         with anyio.fail_after(10):
-            while bot.webhooks.get("siem").state != "paused":  # noqa: ASYNC110 - there is no event of that
+            while not any(notice.title == "⚠️ Webhook Paused" for notice in notices):  # noqa: ASYNC110 - no event of that
                 await anyio.sleep(0.005)
         events = await bot.database.read(lambda connection: connection.execute("SELECT count(*) FROM signals"))
         assert events == [(1,)]
+        assert bot.webhooks.get("siem").state == "paused"
