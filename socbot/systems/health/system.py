@@ -227,6 +227,7 @@ class Health:
 
         checks = self.checks
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.readiness.look)  # of the same checks, which are made once for both
             for check in checks:
                 tasks.start_soon(look, check)
         self._ended = self._begun
