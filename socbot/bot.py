@@ -256,6 +256,7 @@ class Bot:
         pseudonyms = self._pseudonyms = Pseudonyms(database, clock, enabled=config.analytics.hash_ids)
         self.zone = zone = ZoneInfo(config.bot.time_zone)
         self.signals = Signals(database, clock, self.random, config.signals, self.redactor)
+        self.audit = Audit(database, clock, self.redactor, pseudonyms.of)
         self.webhooks = Webhooks(
             database,
             clock,
@@ -264,10 +265,10 @@ class Bot:
             key_path(config.storage),
             redact=self.redactor,
             notify=self.notify,
+            audit=self.audit,
         )
         self.signals.deliver_by(self.webhooks.enqueue, self.webhooks.wake)
         self.incidents = Incidents(database, clock, self.random, self.signals)
-        self.audit = Audit(database, clock, self.redactor, pseudonyms.of)
         self.blacklist = Blacklist(database, clock, config.blacklist, self._is_protected, self.audit)
         self.rate_limiter = RateLimiter(database, clock, config.rate_limit, self.blacklist, self.signals, self.audit)
         self.profiler = Profiler(database, flush, clock, config.profiler, pseudonyms)
@@ -418,7 +419,12 @@ class Bot:
 
     def jobs(self) -> tuple[Job, ...]:
         telemetry = Job(
-            "telemetry", self.telemetry.run, Continuous(), "writes what was observed of commands", protected=True
+            "telemetry",
+            self.telemetry.run,
+            Continuous(),
+            "writes what was observed of commands",
+            aliases=("DataManager auto_save", "auto_save"),
+            protected=True,
         )
         return (
             telemetry,
