@@ -90,9 +90,9 @@ async def test_the_owner_may_want_no_notices_and_webhooks_all_the_same(
 @pytest.mark.promise("P44")
 async def test_a_storm_of_errors_is_a_handful_of_signals(storage: StorageConfig, clock: FakeClock) -> None:
     async with opened(storage, clock) as world:
-        for number in range(2_000):
+        for number in range(500):
             await world.fail(str(number), KeyError, f"command{number % 50}")
-            if number % 100 == 0:
+            if number % 25 == 0:
                 clock.forward(3)
                 await world.errors.check()
         signals = await world.raised()
