@@ -72,7 +72,7 @@ async def clear_logs(ctx: Context, logs: Logs) -> Confirm:
 
 
 @command("log_level", permission="owner", group="logs")
-async def log_level(ctx: Context, settings: Settings, logger: LoggerName = "", level: str = "") -> Reply:
+async def log_level(ctx: Context, logs: Logs, settings: Settings, logger: LoggerName = "", level: str = "") -> Reply:
     """How much is logged, by all or by one logger; changes it at once and keeps it.
 
     `log_level DEBUG` is for all, `log_level httpx WARNING` for one and what is below it, `log_level httpx default`
@@ -86,20 +86,24 @@ async def log_level(ctx: Context, settings: Settings, logger: LoggerName = "", l
     if wanted not in LEVELS and not (logger and wanted == "DEFAULT"):
         raise InvalidArgument("level", level or logger, f"one of {', '.join(LEVELS)}")
     if not logger:
-        return _changed(*await settings.set("logs.level", wanted, _by(ctx)))
-    return await _set_one(settings, logger, wanted, _by(ctx))
+        return _changed(logs, *await settings.set("logs.level", wanted, _by(ctx)))
+    return await _set_one(logs, settings, logger, wanted, _by(ctx))
 
 
 @command("set_log_size", permission="owner", group="logs")
-async def set_log_size(ctx: Context, settings: Settings, megabytes: Annotated[int, Meta(ge=1, le=100)]) -> Reply:
+async def set_log_size(
+    ctx: Context, logs: Logs, settings: Settings, megabytes: Annotated[int, Meta(ge=1, le=100)]
+) -> Reply:
     """How large the log gets before it is put aside as a copy."""
-    return _changed(*await settings.set("logs.max_megabytes", str(megabytes), _by(ctx)))
+    return _changed(logs, *await settings.set("logs.max_megabytes", str(megabytes), _by(ctx)))
 
 
 @command("set_log_backups", permission="owner", group="logs")
-async def set_log_backups(ctx: Context, settings: Settings, count: Annotated[int, Meta(ge=1, le=20)]) -> Reply:
+async def set_log_backups(
+    ctx: Context, logs: Logs, settings: Settings, count: Annotated[int, Meta(ge=1, le=20)]
+) -> Reply:
     """How many former logs are kept; those beyond go when the next one is put aside."""
-    return _changed(*await settings.set("logs.copies", str(count), _by(ctx)))
+    return _changed(logs, *await settings.set("logs.copies", str(count), _by(ctx)))
 
 
 @command("log_stats", permission="owner", group="logs", private=True, timeout=120.0)
@@ -120,7 +124,7 @@ async def log_stats(ctx: Context, logs: Logs) -> Reply:
     )
 
 
-async def _set_one(settings: Settings, logger: str, level: str, by: str) -> Reply:
+async def _set_one(logs: Logs, settings: Settings, logger: str, level: str, by: str) -> Reply:
     if not all(part.isidentifier() or part.replace("-", "_").isidentifier() for part in logger.split(".")):
         raise InvalidArgument("logger", logger, "the name of a logger, such as `discord.gateway`")
     levels: dict[str, str] = dict(settings.config.logs.loggers)
@@ -128,7 +132,8 @@ async def _set_one(settings: Settings, logger: str, level: str, by: str) -> Repl
     if level != "DEFAULT":
         levels[logger] = level
     await settings.set("logs.loggers", msgspec.json.encode(levels).decode(), by)
-    return Reply.ok(f"`{escape(logger, 100)}`: {before} → {levels.get(logger, 'as the others')}")
+    after = levels.get(logger, "as the others")
+    return Reply.ok(f"`{escape(logger, 100)}`: {before} → {after}{_idle(logs)}")
 
 
 def _levels(settings: Settings) -> Reply:
@@ -137,8 +142,13 @@ def _levels(settings: Settings) -> Reply:
     return Reply(f"All: {logs.level}", "Log levels", items=ones)
 
 
-def _changed(before: Setting, after: Setting) -> Reply:
-    return Reply.ok(f"{after.key}: {shown(before.key, before.value)} → {shown(after.key, after.value)}")
+def _changed(logs: Logs, before: Setting, after: Setting) -> Reply:
+    text = f"{after.key}: {shown(before.key, before.value)} → {shown(after.key, after.value)}"
+    return Reply.ok(text + _idle(logs))
+
+
+def _idle(logs: Logs) -> str:
+    return "" if logs.is_written else "\nThere is no log file here; it is kept for when `socbot run` writes one."
 
 
 def _by(ctx: Context) -> str:

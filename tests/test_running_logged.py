@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ COMMANDS = (misbehave,)
 '''
 
 
-def run(folder: Path, text: str) -> tuple[list[dict[str, str]], str]:
+def run(folder: Path, text: str) -> tuple[list[dict[str, Any]], str]:
     """The log of a bot that was told ``text``, and what it printed where errors are printed."""
     (folder / "mine.py").write_text(COMMANDS)
     (folder / "config.yaml").write_text(

@@ -101,9 +101,14 @@ class Logs:
         """What can be given a level: all together, and each logger that there is."""
         return [*LEVELS, *sorted(logging.root.manager.loggerDict)]
 
+    @property
+    def is_written(self) -> bool:
+        """Whether there is a log to look at."""
+        return self._attached is not None
+
     def check(self) -> None:
-        """:raises NoLogFile: if there is nothing to look at"""
-        if self._attached is None:
+        """:raises NoLogFile: if there is none"""
+        if not self.is_written:
             raise NoLogFile
 
     def jobs(self) -> tuple[Job, ...]:

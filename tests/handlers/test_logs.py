@@ -168,6 +168,16 @@ async def test_statistics_name_what_is_said_most_and_what_is_new(logged: Logged,
 
 
 @pytest.mark.parametrize(
+    "text", ["!log_level DEBUG", "!log_level httpx DEBUG", "!set_log_size 3", "!set_log_backups 3"]
+)
+async def test_a_setting_without_a_log_file_is_kept_and_said_to_do_nothing_here(make_bot: MakeBot, text: str) -> None:
+    before = logging.getLogger().level
+    async with make_bot() as bot:
+        assert "There is no log file here" in (await answer(bot, text)).text
+    assert logging.getLogger().level == before
+
+
+@pytest.mark.parametrize(
     "text", ["!view_logs", "!search_logs x", "!export_logs", "!clear_logs", "!log_stats"]
 )  # fmt: skip
 async def test_without_a_log_file_the_answer_says_so(make_bot: MakeBot, text: str) -> None:
