@@ -44,8 +44,8 @@ MOST_DENIED = 100
 MOST_TEXT = 300
 """Characters of a record's ``what``."""
 
-HEAD_SETTING = "audit.head"
-"""The row of ``settings`` that says how many records there are and how the last one hashes."""
+HEAD_ROW = 0
+"""The id of the row that is no record: it says how many there are, and how the last one hashes."""
 
 _LOCK = 0x50C_A0D1  # any number, the same in every process that writes the trail
 _BATCH = 500
@@ -365,8 +365,8 @@ def head_of(connection: Connection) -> Head:
 def newest(connection: Connection, count: int, before: int | None = None) -> tuple[Record, ...]:
     """The newest records, newest first."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM audit WHERE id < :before ORDER BY id DESC LIMIT :count",
-        {"before": 2**62 if before is None else before, "count": count},
+        f"SELECT {_COLUMNS} FROM audit WHERE id > :head AND id < :before ORDER BY id DESC LIMIT :count",
+        {"head": HEAD_ROW, "before": 2**62 if before is None else before, "count": count},
     )
     return tuple(Record(*row) for row in rows)
 
@@ -418,8 +418,7 @@ def _hash(record: Record) -> str:
 def _oldest_first(connection: Connection) -> Iterator[Record]:
     after, sql = -(2**62), f"SELECT {_COLUMNS} FROM audit WHERE id > :after ORDER BY id LIMIT 1000"
     while rows := connection.execute(sql, {"after": after}):
-        for row in rows:
-            yield Record(*row)
+        yield from (Record(*row) for row in rows if row[0] != HEAD_ROW)
         after = rows[-1][0]
 
 
@@ -436,20 +435,22 @@ def _is_there(connection: Connection, entry: Entry, since: int) -> bool:
 
 
 def _stored_head(connection: Connection) -> Head | None:
-    rows = connection.execute("SELECT value FROM settings WHERE key = :key", {"key": HEAD_SETTING})
-    return msgspec.json.decode(rows[0][0], type=Head) if rows else None
+    rows = connection.execute("SELECT what, hash FROM audit WHERE id = :head", {"head": HEAD_ROW})
+    return Head(int(rows[0][0]) if rows[0][0].isdecimal() else 0, rows[0][1]) if rows else None
 
 
 def _last(connection: Connection) -> Head:
-    rows = connection.execute("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")
+    rows = connection.execute(
+        "SELECT id, hash FROM audit WHERE id > :head ORDER BY id DESC LIMIT 1", {"head": HEAD_ROW}
+    )
     return Head(*rows[0]) if rows else Head()
 
 
 def _set_head(connection: Connection, head: Head, at: float) -> None:
+    row = Record(HEAD_ROW, at, "", "head", str(head.count), "", "", "", head.hash)
     connection.change(
-        "INSERT INTO settings (key, value, set_by, set_at) VALUES (:key, :value, 'socbot', :at)"
-        " ON CONFLICT (key) DO UPDATE SET value = excluded.value, set_at = excluded.set_at",
-        {"key": HEAD_SETTING, "value": msgspec.json.encode(head).decode(), "at": at},
+        f"{_INSERT} ON CONFLICT (id) DO UPDATE SET at = excluded.at, what = excluded.what, hash = excluded.hash",
+        structs.asdict(row),
     )
 
 

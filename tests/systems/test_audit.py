@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from socbot.bot import Bot
-from socbot.config import AnalyticsConfig, StorageConfig
+from socbot.config import AnalyticsConfig, BackupConfig, StorageConfig
 from socbot.dispatch.clock import Clock
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
@@ -26,7 +27,8 @@ from socbot.storage.database import Database
 from socbot.storage.errors import StoreFull
 from socbot.storage.sqlite import SqliteSession
 from socbot.systems import audit as audit_module
-from socbot.systems.audit import HEAD_SETTING, MOST_DENIED, Audit, Record, append, carry_over
+from socbot.systems.audit import HEAD_ROW, MOST_DENIED, Audit, Record, append, carry_over
+from socbot.systems.webhooks.endpoint import Endpoint, Row
 from socbot.testing import OWNER, FakeClock, owner_said, said
 from tests.conftest import MakeBot
 from tests.test_tour import fail, names_in
@@ -138,11 +140,11 @@ async def test_records_put_in_are_found(storage: StorageConfig) -> None:
     async with audit_on(storage) as audit:
         await fill(audit, 10)
         columns = "at, who, action, what, result, trace_id, previous, hash"
-        for id, told in ((0, "record 0 was put in before"), (11, "record 11 is not as it was written")):
+        for id, told in ((-1, "record -1 was put in before"), (11, "record 11 is not as it was written")):
             await sql(audit, f"INSERT INTO audit (id, {columns}) SELECT {id}, {columns} FROM audit WHERE id = 1")
             assert (await flaw(audit)).startswith(told)
             await sql(audit, f"DELETE FROM audit WHERE id = {id}")
-        await sql(audit, f"DELETE FROM settings WHERE key = '{HEAD_SETTING}'")
+        await sql(audit, f"DELETE FROM audit WHERE id = {HEAD_ROW}")
         assert (await flaw(audit)).startswith("record 10 may not be the last")
 
 
@@ -153,7 +155,7 @@ async def test_a_chain_that_was_written_anew_lacks_the_hash_that_was_kept_elsewh
         kept = (await audit.head()).hash
         await fill(audit, 5)
         assert await flaw(audit, kept) == ""
-        await sql(audit, "DELETE FROM audit", f"DELETE FROM settings WHERE key = '{HEAD_SETTING}'")
+        await sql(audit, "DELETE FROM audit")
         await fill(audit, 25, "another")
         assert await flaw(audit) == ""
         assert "no record has the hash" in await flaw(audit, kept)
@@ -226,9 +228,9 @@ async def test_a_store_without_a_trail_erases_none(tmp_path: Any) -> None:
             await fill(audit, 5 if name == "full" else 0)
     empty, full = (SqliteSession(tmp_path / f"{name}.db") for name in ("empty", "full"))
     carry_over(empty, full)
-    assert full.execute("SELECT count(*) FROM audit") == [(5,)]
+    assert full.execute("SELECT count(*) FROM audit WHERE id > 0") == [(5,)]
     carry_over(full, empty)
-    assert empty.execute("SELECT count(*) FROM audit") == [(5,)]
+    assert empty.execute("SELECT count(*) FROM audit WHERE id > 0") == [(5,)]
     empty.close()
     full.close()
 
@@ -294,6 +296,12 @@ def answer(asked: Outcome, user: str = OWNER[1], *, yes: bool = True) -> Message
     assert asked.reply is not None
     assert asked.reply.question is not None
     return Message("", User(user), OWNER[0], "c1", "g1", answer=Answer(asked.reply.question.token, yes))
+
+
+async def confirmed(bot: Bot, text: str) -> Outcome:
+    outcome = await bot.dispatch(answer(await bot.dispatch(owner_said(text))))
+    assert outcome.status == "ok", str(outcome.reply)
+    return outcome
 
 
 async def test_a_question_leaves_a_record_of_what_was_done_only(make_bot: MakeBot) -> None:
@@ -410,7 +418,7 @@ async def test_people_are_pseudonyms_where_ids_are_hashed(make_bot: MakeBot) -> 
 async def test_the_record_is_stored_before_the_answer(make_bot: MakeBot) -> None:
     async with make_bot() as bot:
         await bot.dispatch(owner_said("!blacklist"))
-        rows = await bot.database.read(lambda connection: connection.execute("SELECT action FROM audit"))
+        rows = await bot.database.read(lambda connection: connection.execute("SELECT action FROM audit WHERE id > 0"))
         assert rows == [("blacklist",)]
 
 
@@ -559,3 +567,32 @@ async def test_forgetting_a_person_keeps_the_trail_and_says_so(make_bot: MakeBot
         asked = await bot.dispatch(owner_said("!forget_user 900"))
         assert "audit trail: 1 kept" in str((await bot.dispatch(answer(asked))).reply)
         assert await bot.audit.verify() is None
+
+
+@pytest.mark.promise("P54")
+async def test_neither_a_restore_nor_its_undoing_erases_any_of_it(make_bot: MakeBot, tmp_path: Path) -> None:
+    backup = BackupConfig(folder=str(tmp_path / "backups"), paths=())
+    async with make_bot(backup=backup) as bot:
+        await bot.dispatch(owner_said("!blacklist_add user 900 spam"))
+        made = await bot.backups.now()
+        await bot.dispatch(owner_said("!blacklist_add user 901 spam"))
+        await confirmed(bot, f"!restore_backup {made.backup.name}")
+        assert await bot.audit.verify() is None
+        restored = await trail(bot)
+        await bot.dispatch(owner_said("!blacklist_add user 902 spam"))
+        await confirmed(bot, "!restore_backup undo")
+        assert await bot.audit.verify() is None
+        whole = await trail(bot)
+        assert [what for _, action, what, _ in whole if action == "blacklist_add"] == [
+            "user 900 spam", "user 901 spam", "user 902 spam",
+        ]  # fmt: skip
+        assert whole[: len(restored)] == restored
+        assert [action for _, action, _, _ in whole].count("restore_backup") == 2
+
+
+@pytest.mark.promise("P54")
+async def test_a_webhook_that_is_paused_is_on_record(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        row = Row("ops", "custom", "", "…", ("all",), "info", True, "", 0.0, "local:owner", 0.0)
+        bot.webhooks._courier._pause_it(Endpoint(row, lambda: None), "it is no more: 404")
+        assert await trail(bot) == [("webhooks", "pause", "webhook ops, it is no more: 404", "ok")]
