@@ -225,6 +225,7 @@ def test_what_people_find_under_the_slash() -> None:
         "errors": "clear config dashboard details mute notify recent resolve search stats trends",
         "health_admin": "config history",
         "incident": "close list note open show",
+        "logs": "clear config export level search set_backups set_size stats view",
         "performance": "compare export profile_command reset_profile show slow_commands",
         "pipeline": "mode reload show",
         "rate_limit": "config exempt reset_violations set_command_cooldown stats test",
