@@ -375,7 +375,6 @@ class Bot:
         """What health looks at."""
         clock, vitals, supervisor, telemetry, meter = self.clock, self.vitals, self.supervisor, self.telemetry, Meter()
         self._dropped = Increase(clock, config.health.interval)
-        stall = lambda: self.health.last_stall  # noqa: E731
         return (
             builtin.transport(vitals),
             builtin.database(self.database, clock, self.random),
@@ -383,7 +382,7 @@ class Bot:
             builtin.memory(meter),
             builtin.cpu(meter),
             builtin.machine_cpu(meter),
-            builtin.event_loop(lambda: vitals.worst_lag(self.health.config.interval), stall),
+            builtin.event_loop(lambda: vitals.worst_lag(self.health.config.interval), lambda: self.health.last_stall),
             builtin.disk(lambda: folders_of(self.config)),
             builtin.jobs(supervisor.status, supervisor.late),
             builtin.webhooks(lambda: self.webhooks.backlog if self.webhooks.all() else None),

@@ -12,11 +12,12 @@ import anyio
 import pytest
 
 from socbot.bot import Bot
-from socbot.config import HealthConfig, StorageConfig
+from socbot.config import HealthConfig, StorageConfig, WebhooksConfig
 from socbot.dispatch.replies import Reply
 from socbot.testing import FakeClock, owner_said, said
 from tests.conftest import MakeBot
 from tests.postgresql import running_server
+from tests.receiver import Receiver
 
 OFF = ("cpu", "machine_cpu", "memory")
 """What the machine that runs the tests is doing besides."""
@@ -168,6 +169,18 @@ async def test_the_jobs_see_it_by_themselves(
             await until(lambda: BEGAN in titles(notices))
         await until(lambda: bot.health.ready.ok)
         await until(lambda: ENDED in titles(notices))
+
+
+async def test_the_dead_mans_switch_of_a_whole_bot_is_called(make_bot: MakeBot, clock: FakeClock) -> None:
+    async with Receiver() as receiver:
+        health = HealthConfig(off=OFF, dead_mans_switch=receiver.url("/alive/geheim"))
+        allowed = WebhooksConfig(allow=("127.0.0.0/8",))
+        async with make_bot(clock=clock, health=health, webhooks=allowed) as bot:
+            await rounds(bot, clock, 1)
+            await receiver.wait_for(1)
+            for text in ("!health", "!health_config", "!config health"):
+                assert "geheim" not in str((await bot.dispatch(owner_said(text))).reply)
+        assert receiver.requests[0].path == "/alive/geheim"
 
 
 @pytest.mark.slow

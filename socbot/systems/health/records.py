@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from socbot.storage.connection import Connection, Row
 from socbot.systems.health.checks import Status
 
 
-class Result(Struct, frozen=True):
+class Result(Struct, frozen=True, omit_defaults=True):
     """What one check found in one round.
 
     :param settled: what the check counts as, once enough rounds agree; None until then
@@ -53,11 +53,12 @@ _results = msgspec.json.Decoder(tuple[Result, ...]).decode
 
 
 def write_round(connection: Connection, round: Round) -> None:
-    """Write it down once, though nobody waited to hear that it had been."""
+    """Write it down once, though nobody waited to hear that it had been; without what is said of what is well."""
+    kept = [result if result.status != "healthy" else structs.replace(result, text="") for result in round.results]
     connection.change("DELETE FROM health_rounds WHERE at = :at", {"at": round.at})
     connection.change(
         "INSERT INTO health_rounds (at, status, checks) VALUES (:at, :status, :checks)",
-        {"at": round.at, "status": round.status, "checks": msgspec.json.encode(round.results).decode()},
+        {"at": round.at, "status": round.status, "checks": msgspec.json.encode(kept).decode()},
     )
 
 
@@ -76,7 +77,7 @@ def rounds(connection: Connection, since: float) -> tuple[Round, ...]:
 
 def write_episode(connection: Connection, episode: Episode) -> None:
     """Write it down, or what has become of it: an episode is known by its check and its start."""
-    values = msgspec.structs.asdict(episode)
+    values = structs.asdict(episode)
     known = connection.change(
         "UPDATE health_episodes SET status = :status, text = :text, ended_at = :ended_at "
         "WHERE check_name = :check AND started_at = :started_at",

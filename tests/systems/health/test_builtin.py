@@ -51,6 +51,14 @@ async def test_the_store_is_written_to_and_read_from(either_storage: StorageConf
         assert await store.read(lambda c: c.execute("SELECT at FROM heartbeats")) == [(clock.time(),)]
 
 
+async def test_a_store_that_gives_back_something_else_is_not_well(storage: StorageConfig, clock: FakeClock) -> None:
+    spoil = "CREATE TRIGGER spoil AFTER INSERT ON heartbeats BEGIN UPDATE heartbeats SET at = 0; END"
+    async with Database.open(storage, clock) as store:
+        await store.write(lambda c: c.execute(spoil))
+        measured = await found(builtin.database(store, clock, Random(1)))
+    assert (measured.figure, measured.status) == (None, "unhealthy")
+
+
 async def test_a_store_that_somebody_else_holds_is_not_well(storage: StorageConfig, clock: FakeClock) -> None:
     path = storage.url.removeprefix("sqlite:///")
     async with Database.open(StorageConfig(url=storage.url, busy_timeout=0.1), clock) as store:

@@ -203,6 +203,20 @@ async def test_rounds_and_episodes_are_forgotten_when_they_are_old(storage: Stor
         assert [len(each) for each in rows] == [1, 0]
 
 
+async def test_a_round_is_kept_in_a_few_bytes(storage: StorageConfig, clock: FakeClock) -> None:
+    gauges = [Gauge(f"gauge_{number}", 123.456) for number in range(14)]
+    async with watching(storage, clock, [gauge.check for gauge in gauges]) as watched:
+        for gauge in gauges[1:]:
+            gauge.found = 5
+        await watched.health.check()
+        ((written,),) = await watched.database.read(lambda c: c.execute("SELECT checks FROM health_rounds"))
+        assert len(written) < 2_000
+        assert written.count("as told") == 1, "of what is not well alone"
+        await watched.health.load()
+        assert watched.health.last is not None
+        assert len(watched.health.last.results) == 14
+
+
 async def test_an_episode_that_lasts_is_kept_however_old_it_is(storage: StorageConfig, clock: FakeClock) -> None:
     gauge = Gauge()
     async with watching(storage, clock, [gauge.check], retention_days=1) as watched:
