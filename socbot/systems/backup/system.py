@@ -695,6 +695,8 @@ class Backups:
         if self._good_at is None:
             await self._listed()
         age = self.age_intervals
+        if age is not None and age < LATE and self._told and not self._failure:
+            await self._succeeded()
         if age is None or age < LATE or self._told:
             return
         hours = age * (self._interval or 0) / 3600

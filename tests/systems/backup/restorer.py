@@ -32,9 +32,11 @@ class Host:
 
     def __init__(self) -> None:
         self.notices: list[Reply] = []
+        self.told = anyio.Event()
 
     async def notify(self, reply: Reply) -> None:
         self.notices.append(reply)
+        self.told.set()
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
