@@ -72,9 +72,10 @@ class LogWriter:
         self._accepted += event.size
         self._queue.put(event)
 
-    def lose(self) -> None:
-        """Count a line that is not going to be written."""
-        self._lose(1)
+    def lose(self, count: int = 1) -> None:
+        """Count lines that are not going to be written."""
+        self.lost += count
+        self._untold += count
 
     def configure(self, config: LogsConfig) -> None:
         """Put all but the file in force: what was logged before is still written as it was to be."""
@@ -131,7 +132,7 @@ class LogWriter:
 
     def _write(self, batch: list[Event]) -> None:
         lines = [line for event in batch if (line := self._line(event))]
-        self._lose(self._file.write(lines))
+        self.lose(self._file.write(lines))
         if self._untold:
             self._tell_loss(batch)
         self._written += sum(event.size for event in batch)
@@ -140,7 +141,7 @@ class LogWriter:
         try:
             return self._lines(event).encode() + b"\n"
         except Exception:  # this thread has nobody to tell, and must live to write the next line
-            self._lose(1)
+            self.lose()
             return b""
 
     def _tell_loss(self, batch: list[Event]) -> None:
@@ -154,10 +155,6 @@ class LogWriter:
         if self.hears:
             self.unheard += len(self.heard) == _HEARD
             self.heard.append(heard)
-
-    def _lose(self, count: int) -> None:
-        self.lost += count
-        self._untold += count
 
 
 def _nothing() -> None:
