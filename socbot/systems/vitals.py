@@ -7,7 +7,6 @@ from msgspec import Struct
 
 from socbot.dispatch.clock import Clock
 
-
 Links: TypeAlias = Callable[[], Sequence[float | None]]
 """Of each connection to a platform, for how many seconds it has been lost: None while it is there, infinity before it
 ever was.
