@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from msgspec import Struct
 
 from socbot.dispatch.arguments import Duration
@@ -212,7 +212,7 @@ class Courier:
         with endpoint.scope:
             while True:
                 endpoint.poked, endpoint.changed = anyio.Event(), anyio.Event()
-                pause = await self._round(endpoint) if endpoint.works else Pause(inf, blocked=True)
+                pause = await self._contained(endpoint) if endpoint.works else Pause(inf, blocked=True)
                 await self._ledger.settled()
                 if endpoint.news is not None:
                     news, endpoint.news = endpoint.news, None
@@ -235,6 +235,13 @@ class Courier:
         scope.cancel()
 
     # -- one round ------------------------------------------------------------------------------------
+
+    async def _contained(self, endpoint: Endpoint) -> Pause:
+        try:
+            return await self._round(endpoint)
+        except Exception:  # whatever is wrong with one webhook, the others go on
+            _log.exception("webhook %s: a round of deliveries failed", endpoint.name)
+            return Pause(LOOK, blocked=True)
 
     async def _round(self, endpoint: Endpoint) -> Pause:
         """Send what can be sent now; how long to wait then."""
@@ -275,6 +282,7 @@ class Courier:
 
     async def _deliver(self, endpoint: Endpoint, group: Group) -> bool:
         """Send it once, and take note of what follows from that; whether it was taken."""
+        await checkpoint_if_cancelled()  # what follows is shielded: once the bot ends, nothing new may begin
         early = endpoint.due.get(group.head.id, 0.0) > self._clock.monotonic()
         sent = None
         with anyio.CancelScope(shield=True) as endpoint.sending:

@@ -169,7 +169,15 @@ def due(connection: Connection, name: str, now: float) -> tuple[list[Due], float
 
 def _delivery(row: Sequence[object]) -> Delivery:
     values = dict(zip(_FIELDS, row, strict=True))
-    return msgspec.convert(values | {"event": msgspec.json.decode(str(row[2]), type=Signal)}, Delivery)
+    return msgspec.convert(values | {"event": _event(str(row[2]))}, Delivery)
+
+
+def _event(raw: str) -> Signal:
+    """What was written; of what cannot be read, that much, so that it holds up nothing behind it."""
+    try:
+        return msgspec.json.decode(raw, type=Signal)
+    except msgspec.DecodeError:
+        return Signal("?", "error", "warning", "An event that cannot be read", "", 0.0, 0.0)
 
 
 _FIELDS = Delivery.__struct_fields__
@@ -215,7 +223,7 @@ def _grown(connection: Connection, name: str, type: str, result: Result, values:
     if type == "discord" and result.message_id:
         _edit(connection, result.id, raw, result.at + EDIT_EVERY)
     else:
-        _go_on(connection, name, type, msgspec.json.decode(raw, type=Signal), raw, result.at)
+        _go_on(connection, name, type, _event(raw), raw, result.at)
     return 1
 
 

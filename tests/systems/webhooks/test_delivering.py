@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 import httpx
@@ -13,7 +13,7 @@ import respx
 from msgspec import structs
 
 from socbot.config import StorageConfig
-from socbot.egress import Client
+from socbot.egress import Answer, Client
 from socbot.systems.webhooks import WebhookType
 from tests.receiver import (
     Behaviour,
@@ -243,6 +243,48 @@ async def test_a_permanent_answer_is_not_tried_again(
         assert len(times) == (1 if gone else 2)
         assert post.webhooks.get("siem").state == ("paused" if gone else "active")
         assert [notice.title for notice in post.told] == (["⚠️ Webhook Paused"] if gone else [])
+
+
+@pytest.mark.promise("P43")
+async def test_what_cannot_be_read_holds_up_nothing(
+    make_post: MakePost, clock: StepClock, client: Client, router: respx.MockRouter
+) -> None:
+    router.post(url__startswith=HOOK).mock(return_value=status(200))
+    async with make_post(clock, client=client, deliver=False) as post:
+        for name in ("one", "two"):
+            await post.webhooks.add(name, "custom", f"{HOOK}/{name}", (), "local:owner")
+        await alerts(post, 2)
+        spoil = (
+            "UPDATE deliveries SET event = :event WHERE id IN (SELECT min(id) FROM deliveries WHERE webhook = 'one')"
+        )
+        await post.database.write(lambda connection: connection.change(spoil, {"event": '{"id": 5'}))
+        async with post.delivering():
+            await post.quiet()
+        assert [each.state for each in await post.webhooks.deliveries()] == ["delivered"] * 4
+        assert b"An event that cannot be read" in b"".join(call.request.content for call in router.calls)
+
+
+@pytest.mark.promise("P43")
+async def test_whatever_is_wrong_with_one_webhook_the_others_go_on(
+    make_post: MakePost, clock: StepClock, router: respx.MockRouter, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Client):
+        async def post(self, url: str, *arguments: Any, **options: Any) -> Answer:
+            if url.endswith("bad"):
+                raise RuntimeError("a fault of the bot's own")
+            return await super().post(url, *arguments, **options)
+
+    router.post(f"{HOOK}/good").mock(return_value=status(200))
+    broken = Broken(transport=httpx.MockTransport(router.async_handler))
+    async with make_post(clock, client=broken) as post:
+        for name in ("bad", "good"):
+            await post.webhooks.add(name, "custom", f"{HOOK}/{name}", (), "local:owner")
+        for number in range(3):
+            await alerts(post, 1, first=number)
+            await post.advance(40)
+        assert len(await post.webhooks.deliveries("good", "delivered")) == 3
+        assert len(await post.webhooks.deliveries("bad", "waiting")) == 3
+    assert "webhook bad: a round of deliveries failed" in caplog.text
 
 
 async def test_something_new_is_a_reason_to_try_early_what_failed(
