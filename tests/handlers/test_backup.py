@@ -1,0 +1,376 @@
+"""The backups' commands, in a whole bot: what is restored is what every system goes by."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from msgspec.structs import replace
+
+from socbot.bot import Bot
+from socbot.config import BackupConfig, Config, StorageConfig
+from socbot.dispatch.messages import Answer, Message, User
+from socbot.dispatch.outcomes import Outcome
+from socbot.dispatch.replies import Reply
+from socbot.testing import OWNER, owner_said, said
+from tests.conftest import MakeBot
+from tests.postgresql import Server, running_server
+
+
+async def ask(bot: Bot, text: str) -> Reply:
+    reply = (await bot.dispatch(owner_said(text))).reply
+    assert reply is not None
+    return reply
+
+
+async def agree(bot: Bot, text: str) -> Outcome:
+    """Say ``text`` as the owner, and yes to what is asked then."""
+    asked = await ask(bot, text)
+    assert asked.question is not None, asked.text
+    answer = Answer(asked.question.token, True)
+    return await bot.dispatch(Message("", User(OWNER[1]), OWNER[0], "c1", "g1", answer=answer))
+
+
+async def confirmed(bot: Bot, text: str) -> Reply:
+    outcome = await agree(bot, text)
+    assert outcome.reply is not None
+    assert outcome.status == "ok", outcome.reply.text
+    return outcome.reply
+
+
+def contents(path: Path) -> str:
+    return path.read_text()
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def anything(folder: Path, pattern: str) -> bool:
+    return any(folder.rglob(pattern))
+
+
+def facts(reply: Reply) -> dict[str, str]:
+    return {field.name: field.value for field in reply.fields}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Where a test does not ask for both."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> BackupConfig:
+    return BackupConfig(folder=f"{tmp_path}/backups", paths=(f"{tmp_path}/config.yaml",))
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"storage: {{url: 'sqlite:///{tmp_path}/data/socbot.db'}}\n"
+        f"backup: {{enabled: false, folder: '{tmp_path}/backups', paths: ['{path}']}}\n"
+    )
+    return path
+
+
+async def test_a_backup_says_what_it_is(make_bot: MakeBot, backup: BackupConfig) -> None:
+    shown: list[Reply] = []
+
+    async def show(reply: Reply) -> None:
+        shown.append(reply)
+
+    async with make_bot(backup=backup) as bot:
+        reply = (await bot.dispatch(owner_said("!backup_now weekly"), send=show)).reply
+        assert reply is not None
+        said_of = facts(reply)
+        assert said_of["Name"].startswith("`backup_weekly_")
+        assert said_of["Type"] == "weekly"
+        assert len(said_of["Manifest's SHA-256"]) == 66
+        assert {"Files", "Bytes", "Compressed", "Encrypted", "Time"} < set(said_of)
+        assert [each.text for each in shown] == ["Reading the store and packing…", "Verifying…"]
+        listed = await ask(bot, "!list_backups weekly")
+        assert "verified" in listed.items[0]
+        assert "never proven" in listed.items[0]
+        assert (await ask(bot, "!list_backups daily")).text.startswith("There is none yet")
+        assert "Last weekly" in facts(await ask(bot, "!backup_status"))
+
+
+async def test_verifying_names_what_is_wrong(make_bot: MakeBot, backup: BackupConfig) -> None:
+    async with make_bot(backup=backup) as bot:
+        made = (await bot.backups.now()).backup
+        intact = await ask(bot, f"!verify_backup {made.name}")
+        assert intact.title == f"{made.name} is intact"
+        assert any("SHA-256" in item for item in intact.items)
+        packed = bytearray(made.path.read_bytes())
+        packed[len(packed) // 2] ^= 1
+        made.path.write_bytes(packed)
+        broken = await ask(bot, f"!verify_backup {made.name}")
+        assert broken.title == f"{made.name} is NOT intact"
+        assert broken.tone == "error"
+        assert broken.items[0].startswith("✗")
+        assert "DAMAGED" in (await ask(bot, "!list_backups")).items[0]
+        refused = await agree(bot, f"!restore_backup {made.name}")
+        assert refused.status == "invalid"
+        assert "damaged" in str(refused.reply)
+
+
+async def change_everything(bot: Bot) -> None:
+    """One thing in each system that the owner can change."""
+    for text in (
+        "!blacklist_add user 900 spam",
+        "!rate_limit_exempt 901",
+        "!set_command_cooldown ping 5s",
+        "!rate_limit_config set cooldown 7s",
+        "!stop_task monitor",
+        "!schedule_task blacklist_sweep every 9m",
+        "!pipeline_mode profiler shadow",
+        "!maintenance on back soon",
+        "!add_webhook ops custom https://hooks.invalid/T0/x alert",
+        "!incident open high The database is down",
+        "!log_level httpx ERROR",
+    ):
+        outcome = await bot.dispatch(owner_said(text))
+        assert outcome.status == "ok", (text, outcome.reply)
+
+
+async def what_they_go_by(bot: Bot) -> Any:
+    jobs = {status.name: (status.state == "stopped", str(status.schedule)) for status in bot.supervisor.status()}
+    return {
+        "listed": bot.blacklist.is_listed("user", (OWNER[0], "900")),
+        "turned away": (await bot.dispatch(said("!ping", "900", platform=OWNER[0]))).refused_by,
+        "exempt": await bot.rate_limiter.exemptions(),
+        "config": bot.config,
+        "monitor": jobs["monitor"],
+        "sweep": jobs["blacklist_sweep"],
+        "chain": [(stage.name, stage.mode) for stage in bot.dispatcher.chain.stages],
+        "maintenance": bot.dispatcher.maintenance,
+        "webhooks": [webhook.name for webhook in bot.webhooks.all()],
+        "incidents": [incident.title for incident in await bot.incidents.newest("incident", "open")],
+    }
+
+
+@pytest.mark.promise("P07")
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_after_a_restore_every_system_goes_by_the_restored_store(make_bot: MakeBot, config_file: Path) -> None:
+    async with make_bot(config_file, jobs=True) as bot:
+        before = await what_they_go_by(bot)
+        made = (await bot.backups.now()).backup.name
+        await change_everything(bot)
+        changed = await what_they_go_by(bot)
+        assert all(changed[name] != before[name] for name in before), "nothing is the same"
+        reply = await confirmed(bot, f"!restore_backup {made}")
+        assert "pre_restore" in facts(reply)["Kept of the state before"]
+        assert await what_they_go_by(bot) == before
+        assert "before" in (await ask(bot, "!restore_backup undo")).text
+        await confirmed(bot, "!restore_backup undo")
+        assert await what_they_go_by(bot) == changed
+    async with make_bot(config_file, jobs=True) as bot:
+        assert await what_they_go_by(bot) == changed, "and so does a new process"
+
+
+@pytest.mark.promise("P54")
+async def test_a_restore_is_on_record_and_erases_no_record(make_bot: MakeBot, backup: BackupConfig) -> None:
+    async with make_bot(backup=backup) as bot:
+        made = (await bot.backups.now()).backup.name
+        await ask(bot, "!blacklist_add user 900 spam")
+        await confirmed(bot, f"!restore_backup {made}")
+        rows = await bot.database.read(lambda c: c.execute("SELECT action FROM audit ORDER BY id"))
+        assert [action for (action,) in rows][-2:] == ["blacklist_add", "restore_backup"]
+        assert await bot.audit.verify() is None
+
+
+async def test_meanwhile_commands_are_answered_that_it_restores(make_bot: MakeBot, backup: BackupConfig) -> None:
+    answers: list[Outcome] = []
+    async with make_bot(backup=backup) as bot:
+        made = (await bot.backups.now()).backup.name
+        before = bot.dispatcher.closed
+
+        async def show(reply: Reply) -> None:
+            if reply.text == "Swapping…":
+                tasks.start_soon(speak)
+
+        async def speak() -> None:
+            while bot.dispatcher.closed is None:
+                await anyio.lowlevel.checkpoint()
+            answers.append(await bot.dispatch(owner_said("!ping")))
+
+        async with anyio.create_task_group() as tasks:
+            await bot.backups.restore(made, lambda text: show(Reply(text)))
+        assert before is bot.dispatcher.closed is None
+        assert (await bot.dispatch(owner_said("!ping"))).status == "ok"
+    assert [(answer.status, answer.reason) for answer in answers] == [("refused", "held")]
+    assert "being restored" in str(answers[0].reply)
+
+
+async def test_a_shutdown_that_comes_meanwhile_stays_one(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        async with bot.held():
+            await bot.drain(0.0)
+        assert "shutting down" in str((await bot.dispatch(owner_said("!ping"))).reply)
+
+
+@pytest.mark.promise("P07")
+async def test_a_config_yaml_that_cannot_be_used_is_reported_and_not_put_in_force(
+    make_bot: MakeBot, config_file: Path
+) -> None:
+    async with make_bot(config_file) as bot:
+        good = contents(config_file)
+        write(config_file, good + "bot: {prefix: 5, nonsense: 1}\n")
+        made = (await bot.backups.now()).backup.name
+        write(config_file, good)
+        reply = await confirmed(bot, f"!restore_backup {made}")
+        assert any("config.yaml is not put in force" in item for item in reply.items)
+        assert (await ask(bot, "!ping")).text
+        assert "nonsense" in contents(config_file)
+
+
+async def test_what_the_bot_cannot_go_by_is_put_back(make_bot: MakeBot, config_file: Path) -> None:
+    async with make_bot(config_file) as bot:
+        await ask(bot, "!blacklist_add user 900 spam")
+        broken = "UPDATE settings SET value = '{not json'"
+        await ask(bot, "!rate_limit_config set cooldown 7s")
+        await bot.database.write(lambda connection: connection.change(broken + " WHERE key = 'rate_limit.cooldown'"))
+        made = (await bot.backups.now()).backup.name
+        await bot.database.write(
+            lambda connection: connection.change("UPDATE settings SET value = '7.0' WHERE key = 'rate_limit.cooldown'")
+        )
+        await ask(bot, "!blacklist_add user 901 spam")
+        outcome = await agree(bot, f"!restore_backup {made}")
+        assert outcome.status == "invalid"
+        assert "Everything is as it was" in str(outcome.reply)
+        assert bot.blacklist.is_listed("user", (OWNER[0], "901"))
+        assert bot.config.rate_limit.cooldown == 7.0
+        assert len(await bot.blacklist.entries()) == 2
+
+
+async def test_a_drill_starts_a_bot_that_nobody_hears_of(
+    make_bot: MakeBot, backup: BackupConfig, notices: list[Reply], tmp_path: Path
+) -> None:
+    async with make_bot(backup=backup) as bot:
+        await ask(bot, "!add_webhook ops custom https://hooks.invalid/T0/x all")
+        await bot.backups.now()
+        reply = await ask(bot, "!backup_drill")
+        assert reply.tone == "ok", reply.items
+        assert [item.partition(":")[0] for item in reply.items] == [
+            "✓ unpack and verify", "✓ check the database", "✓ start a bot on it", "✓ run !ping", "✓ run !blacklist",
+            "✓ run !analytics 7", "✓ run !health",
+        ]  # fmt: skip
+        assert "passed" in facts(await ask(bot, "!backup_status"))["Last drill"]
+        assert "proven <t:" in (await ask(bot, "!list_backups")).items[0]
+        assert notices == []
+        assert await bot.database.read(lambda c: c.execute("SELECT COUNT(*) FROM backup_drills")) == [(1,)]
+    assert not anything(tmp_path, "*.drill")
+
+
+async def test_a_drill_that_fails_says_at_which_step(make_bot: MakeBot, backup: BackupConfig) -> None:
+    async with make_bot(backup=replace(backup, drill_commands=("!ping", "!nonsense"))) as bot:
+        made = (await bot.backups.now()).backup
+        reply = await ask(bot, "!backup_drill")
+        assert "FAILED" in reply.title
+        assert reply.items[-1].startswith("✗ run !nonsense: unknown")
+        assert "never proven" in (await ask(bot, "!list_backups")).items[0]
+        made.path.write_bytes(made.path.read_bytes()[:-100])
+        assert (await ask(bot, "!backup_drill")).items[0].startswith("✗ unpack and verify")
+
+
+async def test_a_drill_that_is_due_and_fails_is_told(
+    make_bot: MakeBot, backup: BackupConfig, notices: list[Reply]
+) -> None:
+    async with make_bot(backup=replace(backup, drill_commands=("!nonsense",))) as bot:
+        await bot.backups.drill_due()
+        assert notices == [], "there is nothing to try yet"
+        await bot.backups.now()
+        await bot.backups.drill_due()
+        await bot.backups.drill_due()
+        assert [notice.title for notice in notices] == ["Restore Drill Failed"]
+
+
+async def test_pruning_asks_and_says_why(make_bot: MakeBot, backup: BackupConfig) -> None:
+    few = replace(backup, retention=replace(backup.retention, manual=1))
+    async with make_bot(backup=few) as bot:
+        for _ in range(3):
+            await bot.backups.now()
+        shown = await ask(bot, "!backup_prune --dry-run")
+        assert facts(shown) == {"Kept": "1", "Gone": "2"}
+        assert len(await bot.backups.list()) == 3
+        done = await confirmed(bot, "!backup_prune")
+        assert facts(done) == {"Kept": "1", "Gone": "2"}
+        assert sum("deleted:" in item for item in done.items) == 2
+        assert len(await bot.backups.list()) == 1
+
+
+async def test_settings_take_effect_at_once_in_both_spellings(make_bot: MakeBot, backup: BackupConfig) -> None:
+    async with make_bot(backup=backup) as bot:
+        await ask(bot, "!backup_config set retention_daily 9")
+        assert bot.backups.config.retention.daily == 9
+        assert "missing" not in (await ask(bot, "!backup_config set retention.daily 8")).text
+        assert bot.backups.config.retention.daily == 8
+        refused = await bot.dispatch(owner_said("!backup_config set retention.daily 0"))
+        assert refused.status == "invalid"
+        assert bot.backups.config.retention.daily == 8
+
+
+async def test_the_older_bots_name_of_the_job_works(make_bot: MakeBot, backup: BackupConfig) -> None:
+    async with make_bot(backup=replace(backup, hourly=True), jobs=True) as bot:
+        assert "backup" in (await ask(bot, "!task_info AutoBackupSystem hourly_backup")).title
+        assert bot.supervisor.find("hourly_backup").name == "backup"
+
+
+async def test_the_key_of_the_webhooks_goes_into_encrypted_backups_only(
+    make_bot: MakeBot, backup: BackupConfig, tmp_path: Path
+) -> None:
+    sealed = replace(backup, encryption=True, passphrase="correct horse battery staple")
+    key = tmp_path / "data" / "webhooks.key"
+    async with make_bot(backup=backup) as bot:
+        await ask(bot, "!add_webhook ops custom https://hooks.invalid/T0/x all")
+        assert key.exists()
+        assert not any("key" in file.name for file in (await bot.backups.now()).manifest.files)
+    async with make_bot(backup=sealed) as bot:
+        made = await bot.backups.now()
+        assert [file.name for file in made.manifest.files if "key" in file.name] == ["keys/webhooks.key"]
+        assert made.backup.encrypted
+        held, there = key.read_bytes(), b"another key altogether"
+        key.write_bytes(there)
+        await bot.backups.restore(made.backup.name)
+        assert key.read_bytes() == there, "what is here was sealed with what is here"
+        key.unlink()
+        await bot.backups.restore(made.backup.name)
+        assert key.read_bytes() == held
+    async with make_bot(backup=backup) as bot:
+        listed = await ask(bot, "!list_backups manual")
+        assert "needs the key" in listed.items[0]
+        assert "passphrase" not in str(made.manifest)
+
+
+async def test_names_are_offered_while_one_is_typed(make_bot: MakeBot, backup: BackupConfig) -> None:
+    async with make_bot(backup=backup) as bot:
+        made = (await bot.backups.now()).backup.name
+        assert await bot.completions.find("backup", "manual") == (made,)
+
+
+@pytest.mark.parametrize("either", ["sqlite", "postgresql"])
+async def test_on_both_databases(either: str, make_bot: MakeBot, backup: BackupConfig, request: Any) -> None:
+    sections: dict[str, Any] = {"backup": backup}
+    if either == "postgresql":
+        url = request.getfixturevalue("postgresql").new_database()
+        sections["storage"] = StorageConfig(url=url)
+    async with make_bot(Config(), **sections) as bot:
+        await ask(bot, "!blacklist_add user 900 spam")
+        made = (await bot.backups.now()).backup.name
+        assert (await ask(bot, "!backup_drill")).tone == "ok"
+        await ask(bot, "!blacklist_remove user 900")
+        await confirmed(bot, f"!restore_backup {made}")
+        assert bot.blacklist.is_listed("user", (OWNER[0], "900"))
+        assert (await ask(bot, "!blacklist_add user 901 spam")).tone == "ok"
+        await confirmed(bot, "!restore_backup undo")
+        assert not bot.blacklist.is_listed("user", (OWNER[0], "900"))
