@@ -19,6 +19,7 @@ from socbot.storage.errors import StoreError
 from socbot.storage.snapshots import PAGES, Moment, RowCheck, Source, check_pages, moment
 from socbot.storage.swaps import sync_folder
 from socbot.systems.backup.errors import BackupError, Cancelled, Damaged, NoRoom, NotSigned
+from socbot.systems.backup.gently import gently
 from socbot.systems.backup.keys import Keyring, Signer, key_id, signing_key
 from socbot.systems.backup.manifest import FORMAT, File, Info, Manifest, written
 from socbot.systems.backup.packing import Packed, Packer
@@ -108,6 +109,7 @@ class _Steps:
 # -- making one ---------------------------------------------------------------------------------------
 
 
+@gently
 def back_up(
     target: Path,
     info: Info,
@@ -255,6 +257,7 @@ def read_manifest(path: Path, keys: Keyring, *, unsigned: bool = False) -> Manif
         return ending(container, keys, unsigned).manifest
 
 
+@gently
 def verify(
     path: Path,
     keys: Keyring,
@@ -371,6 +374,7 @@ class _RowsLook(_Look):
 # -- unpacking one ------------------------------------------------------------------------------------
 
 
+@gently
 def extract(
     path: Path,
     folder: Path,
