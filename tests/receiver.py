@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +84,8 @@ class Receiver:
     _behaviours: defaultdict[str, list[Behaviour]] = field(default_factory=lambda: defaultdict(list))
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _came: threading.Condition = field(default_factory=threading.Condition)
-    _server: asyncio.Server | None = None
+    _listening: socket.socket | None = None
+    _context: ssl.SSLContext | None = None
     port: int = 0
 
     def on(self, path: str, *behaviours: Behaviour) -> None:
@@ -122,9 +123,13 @@ class Receiver:
         return self.requests
 
     async def __aenter__(self) -> Self:
-        context = _server_context() if self.tls else None
-        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=context, backlog=1_000)
-        self.port = self._server.sockets[0].getsockname()[1]
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._listening = socket.create_server((self.host, self.port), family=family, backlog=1_000)
+        self._listening.setblocking(False)
+        self.port = self._listening.getsockname()[1]
+        self._context = _server_context() if self.tls else None
+        # asyncio's own server leaves a connection open that it accepted just before it was closed.
+        asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
         return self
 
     async def __aexit__(
@@ -134,25 +139,41 @@ class Receiver:
 
     async def stop(self) -> None:
         """Close the port and every connection; ``async with`` it again to be there anew, on the same port."""
-        assert self._server is not None
-        self._server.close()
-        for _ in range(20):  # what was accepted begins some turns later, and ends some turns after that
+        assert self._listening is not None
+        asyncio.get_running_loop().remove_reader(self._listening)
+        while self._tasks:
             for task in self._tasks:
                 task.cancel()
-            await asyncio.sleep(0)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.wait(self._tasks)
+        self._listening.close()
+        for _ in range(3):
+            await asyncio.sleep(0)  # what was aborted is closed one turn later
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    def _accept(self, listening: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                connection, _ = listening.accept()
+                connection.setblocking(False)
+                self.connections += 1
+                task = asyncio.create_task(self._serve(connection, self.connections))
+                self._tasks.add(task)
+                task.add_done_callback(partial(self._ended, connection))
+
+    def _ended(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        connection.close()  # also if the task never began
+
+    async def _serve(self, connection: socket.socket, number: int) -> None:
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
         try:
-            await self._converse(reader, writer, self.connections)
-        except asyncio.CancelledError:
-            pass  # the receiver is stopped: what a server's connections end with concerns nobody
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._context)
+        except OSError:  # no TLS
+            return
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        try:
+            await self._converse(reader, writer, number)
         finally:
-            self._tasks.discard(task)
             writer.transport.abort()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int) -> None:

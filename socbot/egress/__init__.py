@@ -1,7 +1,7 @@
 """Requests to addresses that people name: what may be reached, and a client that reaches nothing else."""
 
 from socbot.egress.client import Answer, Client
-from socbot.egress.errors import Blocked, EgressError, TimedOut, Unreachable, Unreadable
+from socbot.egress.errors import Blocked, EgressError, LeadsInside, TimedOut, Unreachable, Unreadable
 from socbot.egress.masking import mask
 from socbot.egress.policy import Allowed, Policy, Target
 
@@ -11,6 +11,7 @@ __all__ = [
     "Blocked",
     "Client",
     "EgressError",
+    "LeadsInside",
     "Policy",
     "Target",
     "TimedOut",

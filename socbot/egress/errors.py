@@ -17,6 +17,12 @@ class Blocked(EgressError):
     permanent = True
 
 
+class LeadsInside(Blocked):
+    """No address of the name is one that may be reached; tomorrow the name may lead elsewhere."""
+
+    permanent = False
+
+
 class Unreachable(EgressError):
     """No connection: no address for the name, refused, or TLS that does not hold; or one that broke."""
 

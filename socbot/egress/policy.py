@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from socbot.egress.errors import Blocked
+from socbot.egress.errors import Blocked, LeadsInside
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -178,12 +178,13 @@ class Policy:
         kind, what = classify(address)
         named = origin.opened and (kind == "private" or origin.literal is not None)
         if kind != "public" and not named:
-            raise Blocked(f"{origin.netloc} is no address in the public internet ({what}){_OPEN_IT}")
+            is_ = "leads to" if origin.literal is None else "is"
+            raise Blocked(f"{origin.netloc} {is_} no address in the public internet ({what}){_OPEN_IT}")
 
     def admitted(self, origin: Origin, addresses: Iterable[str]) -> list[str]:
         """Those of ``addresses`` at which ``origin`` may be reached.
 
-        :raises Blocked: if there are addresses, and none may be
+        :raises LeadsInside: if there are addresses, and none may be
         """
         good: list[str] = []
         problem: Blocked | None = None
@@ -195,7 +196,7 @@ class Policy:
             else:
                 good.append(text)
         if problem is not None and not good:
-            raise problem
+            raise LeadsInside(str(problem))
         return good
 
     def _admit(self, origin: Origin, outside: str) -> Origin:

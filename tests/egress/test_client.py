@@ -150,6 +150,16 @@ async def test_an_address_that_was_checked_is_the_one_that_is_dialled(inside: Re
     assert all(request.headers["host"].startswith("hook.test") for request in inside.requests)
 
 
+async def test_a_name_that_leads_inside_today_may_be_tried_again() -> None:
+    async with Client(resolve=leads_to("0.0.0.0")) as client:  # as a resolver that filters answers
+        with pytest.raises(Blocked, match="leads to no address in the public internet") as refusal:
+            await client.get("https://example.org/")
+        assert not refusal.value.permanent
+        with pytest.raises(Blocked) as refusal:
+            await client.get("https://10.0.0.1/")
+        assert refusal.value.permanent
+
+
 @pytest.mark.promise("P12")
 async def test_of_mixed_answers_only_the_allowed_ones_are_dialled(inside: Receiver) -> None:
     found = leads_to("127.0.0.1", "10.0.0.1", "::1", "169.254.169.254", "fe80::1", "127.0.0.9", "::ffff:127.0.0.1")
@@ -211,9 +221,12 @@ def _tunnel(port: int) -> Behaviour:
                 await sink.drain()
             sink.close()
 
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(pump(exchange.reader, writer))
-            tasks.create_task(pump(reader, exchange.writer))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(pump(exchange.reader, writer))
+                tasks.create_task(pump(reader, exchange.writer))
+        finally:
+            writer.transport.abort()
 
     return behave
 
