@@ -11,6 +11,7 @@ from pathlib import Path
 
 from socbot.config import key_bytes
 from socbot.documents import ConfigError
+from socbot.folders import make_private_folder
 
 _VERSION = "s1."
 _NONCE = 12
@@ -69,7 +70,7 @@ def make_key(file: Path) -> bytes:
 
     :raises OSError: if it cannot be written
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(file.parent)
     draft = file.with_name(f"{file.name}.{os.urandom(8).hex()}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

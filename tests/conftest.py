@@ -29,12 +29,13 @@ def notices() -> list[Reply]:
 
 
 @pytest.fixture
-def make_bot(tmp_path: Path, notices: list[Reply]) -> MakeBot:
+def make_bot(tmp_path: Path, notices: list[Reply], monkeypatch: pytest.MonkeyPatch) -> MakeBot:
     """Make bots on one store: ``async with make_bot(clock=clock, rate_limit=RateLimitConfig(…)) as bot``.
 
     Keywords named like a section of the configuration replace it; the others go to the bot. Jobs do not run unless
-    ``jobs=True``, and backups are not made by themselves.
+    ``jobs=True``, and backups are not made by themselves. What a bot writes beside its store is in a scratch folder.
     """
+    monkeypatch.chdir(tmp_path)
 
     async def notify(reply: Reply) -> None:
         notices.append(reply)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from socbot.folders import make_private_folder
 from socbot.storage.errors import StoreDamaged, StoreError, StoreFull, StoreReadOnly
 from socbot.storage.filelock import FileLock
 from socbot.storage.migrations import Revisions, snapshot, standing, upgrade
@@ -61,7 +62,7 @@ class SqliteFile:
         """
         with _os_errors(self.path):
             if not self._lock.held:
-                _make_folder(self.path.parent)
+                make_private_folder(self.path.parent)
                 self._lock.acquire(patience)
                 settle(self.journal)
             self.recovered = recover(self.journal) or self.recovered
@@ -197,16 +198,6 @@ def _os_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull(text) from error
         raise StoreError(text) from error
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a private folder that git ignores; leave one that is there as it is."""
-    if folder.is_dir():
-        return
-    folder.mkdir(mode=0o700, parents=True)
-    folder.chmod(0o700)
-    (folder / ".gitignore").write_text("*\n")
-    (folder / ".gitignore").chmod(0o600)
 
 
 def _make_file(path: Path) -> None:

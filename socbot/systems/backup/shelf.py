@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from socbot.config import BackupConfig
 from socbot.dispatch.errors import InvalidArgument
+from socbot.folders import make_private_folder
 from socbot.systems.backup.archive import SEALED_SUFFIX, SUFFIX, read_manifest
 from socbot.systems.backup.errors import BackupError
 from socbot.systems.backup.keys import Keyring
@@ -110,10 +111,7 @@ class Shelf:
         :raises BackupError: if that cannot be done
         """
         try:
-            if not self.folder.is_dir():
-                self.folder.mkdir(mode=0o700, parents=True)
-                self.folder.chmod(0o700)
-                (self.folder / ".gitignore").write_text("*\n")
+            make_private_folder(self.folder)
         except OSError as error:
             raise BackupError(f"The folder of the backups, {self.folder}, cannot be made: {error.strerror}.") from None
 

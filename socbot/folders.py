@@ -1,0 +1,20 @@
+"""Folders that only the bot's own user can read, and that git leaves alone."""
+
+import os
+from pathlib import Path
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make ``folder`` and those above it, whatever the umask; one that is there stays as it is.
+
+    :raises OSError: if it cannot be made
+    """
+    if folder.is_dir():
+        return
+    for each in reversed([folder, *(parent for parent in folder.parents if not parent.exists())]):
+        each.mkdir(mode=0o700, exist_ok=True)
+        each.chmod(0o700)
+    descriptor = os.open(folder / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        (folder / ".gitignore").chmod(0o600)
+        file.write("*\n")
