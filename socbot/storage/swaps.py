@@ -12,6 +12,7 @@ journal's own name says which, because a file can be renamed even where there is
 
 import os
 import shutil
+from errno import ENOENT
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -72,6 +73,8 @@ def carry_out(path: Path, journal: Journal, step: Step = _silent) -> None:
     :raises OSError: if that cannot be done; then everything is as it was, unless ``recover`` must be called again
     """
     for move in journal.moves:
+        if move.staged and not _exists(Path(move.staged)):  # later it would pass for one that is in its place
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), move.staged)
         discard(Path(move.former))
     step("write the journal")
     _write(path, journal)

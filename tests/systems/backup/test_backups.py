@@ -126,7 +126,7 @@ async def test_a_night_of_scheduled_backups_is_thinned_out(night: Night) -> None
     assert night.told == []
 
 
-@pytest.mark.promise("P47")
+@pytest.mark.promise("P33")
 @pytest.mark.parametrize("step", [-HOUR, HOUR, -1.0, -1_600_000_000.0])
 async def test_names_stay_unique_and_in_order_whatever_the_clock_does(night: Night, step: float) -> None:
     made = [(await night.backups.now()).backup.name]
