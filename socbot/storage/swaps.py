@@ -12,8 +12,8 @@ journal's own name says which, because a file can be renamed even where there is
 
 import os
 import shutil
-from errno import ENOENT
 from collections.abc import Callable
+from errno import ENOENT
 from pathlib import Path
 from typing import TypeAlias
 
