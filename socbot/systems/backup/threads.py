@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias, TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from socbot.dispatch.clock import Clock
@@ -56,9 +57,9 @@ async def on_a_thread(function: Callable[[Work], T], clock: Clock, what: str = "
             except Exception as raised:
                 error = raised
         tasks.cancel_scope.cancel()
+    await anyio.lowlevel.checkpoint()  # a cancellation comes before what it caused
     if error is not None:
         raise error
-    await anyio.lowlevel.checkpoint()
     return result[0]
 
 
