@@ -77,8 +77,10 @@ def _read(path: Path) -> bytes:
 def _check_shape(raw: bytes) -> None:
     """Refuse what would cost too much, before anything is built of it."""
     depth = nodes = 0
-    for match in _MARKS.finditer(raw):
+    for number, match in enumerate(_MARKS.finditer(raw)):
         mark = match[0]
+        if depth < 0 or number > 4 * MAX_NODES:
+            raise UnreadableDocument("it is no JSON")
         if mark in (b"[", b"{"):
             depth += 1
             if depth > MAX_DEPTH:

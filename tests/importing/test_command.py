@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 
+from tests.conftest import MakeBot
 from tests.importing import older
 from tests.test_cli import ENVIRONMENT, socbot
 
@@ -66,6 +68,14 @@ def test_times_without_a_zone_are_of_the_zone_that_is_said(tmp_path: Path, folde
     assert socbot(tmp_path, "import", "older", "--zone", "Mars/Base").returncode == 78
     socbot(tmp_path, "import", "older", "--zone", "Europe/Berlin", "--yes")
     assert "2026-02-01 09:00:00 UTC" in socbot(tmp_path, "exec", "!incident show I-AB12CD34").stdout
+
+
+async def test_a_store_that_a_running_bot_has_is_left_alone(make_bot: MakeBot, tmp_path: Path, folder: Path) -> None:
+    async with make_bot():
+        ran = await anyio.to_thread.run_sync(
+            lambda: socbot(tmp_path, "import", "older", "--yes", SOCBOT_STORAGE__BUSY_TIMEOUT="0.1")
+        )
+        assert ran.returncode == 75, ran.stderr
 
 
 @pytest.mark.parametrize("folder_name", ["nowhere", "empty"])

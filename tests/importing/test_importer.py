@@ -430,6 +430,8 @@ async def test_hours_that_were_twice_or_skipped_are_told(make_bot: MakeBot, tmp_
         (b'{"a": [' + b"1," * 2_100_000 + b"1]}", "more than 2,000,000 values"),
         (b'{"users": \xff}', "byte 10 is not UTF-8"),
         (b'{"users"', "it is no JSON"),
+        (b"]" * 100_000, "it is no JSON"),
+        (b'""' * 9_000_000, "it is no JSON"),
         (b"[]", "a JSON object was expected in it, not a list"),
         (b"", "it is no JSON"),
         (b'{"a": "' + b"\\" * 200_001, "it is no JSON"),
