@@ -5,4 +5,4 @@ from contextvars import ContextVar
 from socbot.dispatch.context import Context
 
 current: ContextVar[Context | None] = ContextVar("current", default=None)
-"""The command that is running, or, where something outlived it, has run: see ``Context.ended``."""
+"""The command that is running, or the last one that has run: see ``Context.ended``."""

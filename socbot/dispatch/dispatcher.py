@@ -427,7 +427,9 @@ class Dispatcher:
                 ctx.error = self._ended_early(ctx)
                 reply = self._answer_to(ctx.error)
         finally:
-            current.set(outer)
+            # An ended command may stay: whoever looks sees that it has ended, and setting takes longer than that.
+            if outer is not None and not outer.ended:
+                current.set(outer)
         outcome = self._finish(ctx, reply, started)
         if self.ledger is not None and ctx.command.permission != "public":
             outcome = await self._recorded(ctx, outcome, self.ledger)
