@@ -1,6 +1,7 @@
 """``socbot audit``, as a process: what was done, and whether anybody has changed it."""
 
 import json
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from socbot.config import StorageConfig
+from socbot.version import VERSION
 from tests.conftest import MakeBot
 from tests.postgresql import running_server
-from tests.test_cli import socbot
+from tests.test_cli import line_of, running, socbot
 
 
 @pytest.fixture
@@ -68,3 +70,23 @@ async def test_the_trail_is_read_from_postgresql(make_bot: MakeBot, tmp_path: Pa
         async with make_bot(storage=StorageConfig(url=url)) as bot:
             await bot.audit.record("act")
         assert socbot(tmp_path, "audit", "verify", SOCBOT_STORAGE__URL=url).stdout.startswith("1 records, each as")
+
+
+@pytest.mark.promise("P54")
+def test_a_life_with_its_reloads_is_on_record(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("bot: {name: one}\n")
+    with running(tmp_path) as bot:
+        for name in ("name: two", "nome: three"):
+            (tmp_path / "config.yaml").write_text(f"bot: {{{name}}}\n")
+            bot.send_signal(signal.SIGHUP)
+            line_of(bot, "bot.name: one → two" if name == "name: two" else "Nothing was changed")
+        bot.send_signal(signal.SIGTERM)
+        bot.wait(10)
+    (tmp_path / "config.yaml").unlink()
+    lines = [line.split(" · ")[2:] for line in socbot(tmp_path, "audit", "list").stdout.splitlines()]
+    assert lines[0] == ["socbot", f"start {VERSION}", "ok"]
+    assert lines[1] == ["signal SIGHUP", "reload bot.name: one → two", "ok"]
+    assert lines[2][0] == "signal SIGHUP"
+    assert lines[2][1].startswith("reload config.yaml line 1")
+    assert lines[2][2] == "invalid"
+    assert lines[-1] == ["socbot", "stop exit code 0", "ok"]
