@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
@@ -22,7 +23,7 @@ from socbot.systems.backup.errors import BackupError, Cancelled, Damaged, NoRoom
 from socbot.systems.backup.gently import gently
 from socbot.systems.backup.keys import Keyring, Signer, key_id, signing_key
 from socbot.systems.backup.manifest import FORMAT, File, Info, Manifest, written
-from socbot.systems.backup.packing import Packed, Packer
+from socbot.systems.backup.packing import Packed, Packer, held_still
 from socbot.systems.backup.sealed import Sealer
 from socbot.systems.backup.unpacking import Ending, Receive, Unpacker, ending, frame_of, is_sealed, opened
 
@@ -137,17 +138,12 @@ def back_up(
         if staging is not None:
             staging.mkdir(mode=0o700)
         with moment(storage, staging, steps) as now:
-            sources = _all(now, files)
+            sources = chain(now.sources, held_still(files))
             steps = _Steps(progress, cancelled, now.size + sum(_size(each) for each in files))
             return _write(target, info, now, sources, keys, seal, level, steps)
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
-
-
-def _all(now: Moment, files: Sequence[Source]) -> Iterator[Source]:
-    yield from now.sources
-    yield from files
 
 
 def _size(source: Source) -> int:
@@ -226,11 +222,21 @@ def _new_file(target: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            part.rename(target)
-            sync_folder(target.parent)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+        _name(part, target)
+
+
+def _name(part: Path, target: Path) -> None:
+    """Give what is written its name, for good, or remove it."""
+    try:
+        part.rename(target)
+        sync_folder(target.parent)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
+        raise
 
 
 def clear_leftovers(folder: Path) -> list[str]:

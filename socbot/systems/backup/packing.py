@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -18,7 +20,12 @@ CHUNK: Final = 1024 * 1024
 WHOLE: Final = 4 * 1024 * 1024
 """Files up to this size are read at once, and again if they changed meanwhile; bytes."""
 
+LARGEST_DATABASE: Final = 64 * 1024 * 1024
+"""A database of the operator's own is taken through memory, because nothing plain may be written; bytes."""
+
 _TRIES: Final = 3
+_COMPANIONS: Final = ("-wal", "-shm", "-journal")
+_DATABASES: Final = (".db", ".sqlite", ".sqlite3", ".db3")
 
 
 class Sink(Protocol):
@@ -98,6 +105,49 @@ class Packer:
     def _write(self, data: bytes | memoryview) -> None:
         if packed := self._compressor.compress(data):
             self._sink.write(packed)
+
+
+def held_still(files: Sequence[Source]) -> Iterator[Source]:
+    """``files``, each SQLite database among them as it is at one moment, and without what is kept beside one.
+
+    :raises Unreadable: naming a database that cannot be read
+    """
+    databases = {each.path for each in files if each.path is not None}
+    for each in files:
+        if each.path is None:
+            yield each
+        elif (content := database_in(each.path)) is not None:
+            yield Source(each.name, content=content)
+        elif _main_of(each.path) not in databases:
+            yield each
+
+
+def _main_of(path: Path) -> Path | None:
+    """The database that ``path`` is beside, if it is called so: it is of another moment than that would be."""
+    main, _, ending = path.name.rpartition("-")
+    return path.with_name(main) if f"-{ending}" in _COMPANIONS and main else None
+
+
+def database_in(path: Path) -> bytes | None:
+    """What is in the SQLite database at ``path``, at one moment; None if it is none.
+
+    It is not opened as a file is: closing that would let go of the locks that others in this process have on it.
+
+    :raises Unreadable: if it is one, but cannot be read, or is larger than is held in memory
+    """
+    beside = any(path.with_name(path.name + ending).exists() for ending in _COMPANIONS)
+    if not beside and path.suffix not in _DATABASES:
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
+            [(size,)] = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+            if size > LARGEST_DATABASE:
+                raise Unreadable(str(path), f"a database may have {LARGEST_DATABASE:,} bytes at most: export it")
+            return connection.serialize() if size else None
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            return None
+        raise Unreadable(str(path), f"it is a database that cannot be read ({error})") from None
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -2,20 +2,27 @@
 
 import io
 import os
+import sqlite3
 import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
 from random import Random
 
+import anyio
 import pytest
 import zstandard
 
+from socbot.config import StorageConfig
+from socbot.storage.database import Database
 from socbot.storage.snapshots import Moment, Source
 from socbot.systems.backup import tape
 from socbot.systems.backup.archive import clear_leftovers, extract, is_sealed, read_manifest, verify, write_archive
 from socbot.systems.backup.errors import BackupError, Cancelled, KeyNeeded, NotSigned, Unreadable
 from socbot.systems.backup.keys import Keyring
+from socbot.systems.backup.packing import held_still
+from socbot.testing import FakeClock
 from tests.systems.backup.packed import HONEST, INFO, KEY, contents, keyring, pack
 
 KEYRINGS = {
@@ -122,6 +129,55 @@ def test_what_a_crash_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup_manual_20260101_000000.tar.zst", "notes.part"]
 
 
+BACKING_UP = """
+import os, sys
+from pathlib import Path
+from socbot.config import StorageConfig
+from socbot.systems.backup.archive import back_up
+from socbot.systems.backup.errors import NoRoom
+from socbot.systems.backup.keys import Keyring
+from socbot.systems.backup.manifest import Info
+try:
+    back_up(Path(sys.argv[2]), Info("manual", 1e9, "0"), StorageConfig("sqlite:///" + sys.argv[1]), [],
+            keys=Keyring(b"k" * 32, (), os.urandom), seal=sys.argv[3] == "seal")
+except NoRoom as error:
+    print("no room")
+"""
+
+
+def back_up_under(strace: list[str], folder: Path, how: str = "plain") -> str:
+    """Back up a store in a process of its own, to which the kernel does what ``strace`` says."""
+
+    async def make_store() -> None:
+        async with Database.open(StorageConfig(url=f"sqlite:///{folder}/data/socbot.db"), FakeClock()):
+            pass
+
+    anyio.run(make_store)
+    target = folder / "backups/backup_manual_20260101_000000.tar.zst"
+    program = [sys.executable, "-c", BACKING_UP, str(folder / "data/socbot.db"), str(target), how]
+    ran = subprocess.run(["strace", "-f", "-qq", "-o", "/dev/null", *strace, *program], stdout=subprocess.PIPE)
+    return ran.stdout.decode().strip()
+
+
+@pytest.mark.parametrize("fault", ["fsync:error=ENOSPC:when=1", "fsync:error=ENOSPC:when=2", "rename:error=ENOSPC"])
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, fault: str) -> None:
+    assert back_up_under(["-e", f"inject={fault}"], tmp_path) == "no room"
+    assert [path.name for path in tmp_path.glob("backups/*")] == [".gitignore"]
+
+
+@pytest.mark.parametrize(("call", "how"), [("fsync", "seal"), ("rename", "plain"), ("unlink,unlinkat", "plain")])
+def test_what_a_kill_left_is_gone_with_the_next_one(tmp_path: Path, call: str, how: str) -> None:
+    back_up_under(["-e", f"inject={call}:signal=KILL:when=1"], tmp_path, how)
+    assert len(list(tmp_path.glob("backups/*"))) > 1
+    for path in tmp_path.glob("backups/backup_*"):
+        assert verify(path, keyring(b"k" * 32)).intact
+        path.unlink()
+    assert back_up_under([], tmp_path, how) == ""
+    assert [path.name for path in tmp_path.glob("backups/.*")] == [".gitignore"]
+    [path] = tmp_path.glob("backups/backup_*")
+    assert verify(path, keyring(b"k" * 32)).intact
+
+
 # -- keys ---------------------------------------------------------------------------------------------
 
 
@@ -219,6 +275,50 @@ def test_a_large_file_that_grows_is_taken_as_it_was_at_the_beginning(tmp_path: P
         ended.set()
         writer.join()
     assert verify(tmp_path / "backup", keyring()).intact
+
+
+# -- an operator's own databases ----------------------------------------------------------------------
+
+
+@pytest.mark.promise("P05")
+@pytest.mark.parametrize("name", ["own.db", "own"])
+def test_an_operators_own_database_is_one_moment_too(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "own" / name
+    path.parent.mkdir()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("CREATE TABLE one (x)")
+    connection.execute("BEGIN")
+    connection.execute("INSERT INTO one VALUES (1)")
+    files = [Source(f"files/own/{each.name}", each) for each in sorted(path.parent.iterdir())]
+    assert len(files) == 3
+    now = Moment("sqlite", "pages", "0003", 0, held_still(files))
+    write_archive(tmp_path / "backup", INFO, now, keys=keyring(), seal=False)
+    connection.execute("COMMIT")  # and it was not disturbed
+    connection.close()
+    extract(tmp_path / "backup", tmp_path / "out", keyring())
+    assert list(contents(tmp_path / "out")) == [f"files/own/{name}"]
+    copy = sqlite3.connect(tmp_path / "out/files/own" / name)
+    assert copy.execute("SELECT count(*) FROM one").fetchall() == [(0,)]
+    copy.close()
+
+
+def test_what_is_merely_called_like_a_database_is_a_file(tmp_path: Path) -> None:
+    files = {"thumbs.db": b"\xd0\xcf" * 5_000, "notes.db": b"x", "plain.txt": b"SQLite format 3\0", "a-wal": b"surf"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    kept = list(held_still([Source(name, tmp_path / name) for name in files]))
+    assert [each.path for each in kept] == [tmp_path / name for name in files]
+
+
+def test_a_database_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "own.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("CREATE TABLE one (x)")
+    connection.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(Unreadable, match=r"own\.db"):
+        list(held_still([Source("files/own.db", path)]))
+    connection.close()
 
 
 def test_a_sealed_backup_is_not_larger_than_it_must_be(tmp_path: Path) -> None:

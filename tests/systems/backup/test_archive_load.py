@@ -48,7 +48,9 @@ async def compare(make_bot: MakeBot, folder: Path, size: int) -> None:
         for seal in (False, True):
             keys = Keyring(b"k" * 32 if seal else None, (), os.urandom)
             # Whatever else the machine does can make a round slow; it cannot make all of them fast.
-            found = [await one_round(bot, partial(make, folder, storage, keys)) for _ in range(3)]
+            found: list[float] = []
+            while len(found) < 4 and min(found, default=MOST) >= MOST:
+                found.append(await one_round(bot, partial(make, folder, storage, keys)))
             assert min(found) < MOST, f"{[round(each * 1e3, 1) for each in found]} ms more than without a backup"
 
 
@@ -99,5 +101,5 @@ def test_what_runs_gently_stands_back_alone() -> None:
     before = priority()
     assert gently(priority)() == before + (NICE if sys.platform == "linux" else 0)
     assert priority() == before
-    with pytest.raises(LookupError):
-        gently(lambda: {}["missing"])()
+    with pytest.raises(ValueError, match="no number"):
+        gently(int)("no number")
