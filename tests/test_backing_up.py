@@ -176,7 +176,7 @@ def test_a_bot_that_is_told_to_end_during_a_backup_leaves_nothing_half_done(fold
     for number in range(8):
         (folder / "big" / str(number)).write_bytes(os.urandom(40_000_000))
     (folder / "config.yaml").write_text(CONFIG + "bot: {shutdown_timeout: 4s}\n" + "")
-    text = (folder / "config.yaml").read_text().replace("backup: {", "backup: {paths: [big], level: 19, ")
+    text = (folder / "config.yaml").read_text().replace("backup: {", "backup: {paths: [big], ")
     (folder / "config.yaml").write_text(text)
     command = [sys.executable, "-m", "socbot", "run", "--transport", "console"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SOCBOT")}
