@@ -193,3 +193,40 @@ def test_a_bot_that_is_told_to_end_during_a_backup_leaves_nothing_half_done(fold
         assert time.monotonic() - began < 5 + 1
     assert not list(folder.glob("backups/.backup_*")), "what was half done is gone"
     assert main(["exec", "!ping"]) == EXIT_OK
+
+
+@pytest.mark.slow
+@pytest.mark.promise("P49")
+@pytest.mark.promise("P07")
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.3, 1.0])
+def test_a_bot_that_is_told_to_end_during_a_restore_ends_in_one_of_the_two_states(
+    folder: Path, socbot: Socbot, after: float
+) -> None:
+    (folder / "big").mkdir()
+    for number in range(8):
+        (folder / "big" / str(number)).write_bytes(os.urandom(20_000_000))
+    (folder / "config.yaml").write_text(
+        CONFIG.replace("backup: {", "backup: {enabled: false, paths: [big], ") + "bot: {shutdown_timeout: 4s}\n"
+    )
+    socbot("exec", "!blacklist_add user 900 spam")
+    name = name_in(socbot("backup", "now")[1])
+    socbot("exec", "!blacklist_remove user 900")
+    (folder / "big" / "0").write_text("changed")
+    command = [sys.executable, "-m", "socbot", "run", "--transport", "console"]
+    environment = {each: value for each, value in os.environ.items() if not each.startswith("SOCBOT")}
+    process: Any
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment) as process:
+        process.stdin.write(f"!restore_backup {name}\ny\n".encode())
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not list(folder.glob("data/*.restoring")):
+            assert time.monotonic() < deadline, "no restore was begun"
+            time.sleep(0.01)
+        time.sleep(after)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert process.wait(30) == EXIT_OK
+        assert time.monotonic() - began < 5 + 1
+    changed = (folder / "big" / "0").stat().st_size == len("changed")
+    assert ("Nobody is listed" in socbot("exec", "!blacklist")[1]) == changed, "the store and the files belong together"
+    assert not [path for path in folder.rglob("*") if path.name.endswith((".restoring", ".restore", ".back"))]
