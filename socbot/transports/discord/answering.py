@@ -253,6 +253,9 @@ class InteractionAnswer:
 class ButtonAnswer(InteractionAnswer):
     """Answers the click on a button: what was clicked on is shown anew, what is said besides comes after it."""
 
+    _said: Edit | None = None
+    """Shows something else in the place of what was said last."""
+
     async def update(self, letter: Letter) -> Edit:
         """Show something else in the place of the message with the button."""
         async with self._acting:
@@ -260,11 +263,19 @@ class ButtonAnswer(InteractionAnswer):
         return self._edit_original
 
     async def _show(self, letter: Letter, private: bool) -> Edit:
+        interaction = self._interaction
         async with self._acting:
+            if self._said is not None and (self._private or not private):
+                await self._said(letter)
+                return self._said
+            self._private = private
             if not self.acknowledged:
-                await self._interaction.response.send_message(**letter.to_send(), ephemeral=private)
-                return self._edit_original
-            return _editing(await self._interaction.followup.send(**letter.to_send(), ephemeral=private, wait=True))
+                await interaction.response.send_message(**letter.to_send(), ephemeral=private)
+                self._said = self._edit_original
+            else:
+                sent = await interaction.followup.send(**letter.to_send(), ephemeral=private, wait=True)
+                self._said = _editing(sent)
+            return self._said
 
     async def silence(self) -> None:
         return None

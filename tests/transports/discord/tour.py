@@ -53,14 +53,18 @@ class Guide:
         self._outcomes: list[Outcome] = []
         for id in ("900", "901"):  # whom calls are about
             scene.standin.world.add(Person(id, f"user {id}", world=scene.standin.world))
-        scene.bot.dispatcher.observe(self._outcomes.append)
+        scene.bot.dispatcher.observe(self._note)
+
+    def _note(self, outcome: Outcome) -> None:
+        if outcome.message.platform == "discord":  # the bot asks itself whether it is well
+            self._outcomes.append(outcome)
 
     async def by_text(self, call: Call, names: Names) -> Stop:
         text = message(call, names).text
         files = {file.name: file.content or b"" for file in call.attachments}
 
         async def ask() -> Message:
-            shown = await self.scene.says(text, self.who, files=files)
+            shown = await self._to_its_end(self.scene.says(text, self.who, files=files))
             return shown if not self._is_private() or self.who.dm.messages == [] else self.who.dm.messages[-1]
 
         return await self._visit(text, ask)
@@ -75,14 +79,14 @@ class Guide:
         path, values = self._slash.path_of(command), self.values(command, options, files)
         secrets = {each.name: options[each.name] for each in command.parameters if each.secret and each.name in options}
 
-        async def ask() -> Message:
+        async def use() -> Message:
             used = await self.who.slash(path, in_=self.scene.place, **values)
             answer = await used.answer(seconds=15)
             if answer.modal:
                 answer = await (await self.who.submits(answer, **secrets)).answer(seconds=15)
             return answer.message
 
-        return await self._visit(f"/{path} {options}", ask)
+        return await self._visit(f"/{path} {options}", lambda: self._to_its_end(use()))
 
     def taken_apart(self, call: Call, names: Names) -> tuple[Command, Options]:
         """The command of a call, and its arguments by name."""
@@ -113,9 +117,19 @@ class Guide:
         return stop
 
     async def _agree(self, question: Message) -> Message:
-        used = (await self.who.clicks(question, "Yes")).interaction
-        await self.scene.standin.until(lambda: used.followups, what="what comes of a yes")
-        return used.followups[0]
+        async def agree() -> Message:
+            used = (await self.who.clicks(question, "Yes")).interaction
+            await self.scene.standin.until(lambda: used.followups, what="what comes of a yes")
+            return used.followups[0]
+
+        return await self._to_its_end(agree())
+
+    async def _to_its_end(self, asking: Awaitable[Message]) -> Message:
+        """What is shown, once the command has ended: before that it may be its progress."""
+        ended = len(self._outcomes)
+        shown = await asking
+        await self.scene.standin.until(lambda: len(self._outcomes) > ended, what="the command's end")
+        return shown
 
     def _is_private(self) -> bool:
         reply = self._outcomes[-1].reply
