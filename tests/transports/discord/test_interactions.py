@@ -60,6 +60,18 @@ async def burn(ctx: Context, what: str) -> Confirm:
     return Confirm(f"Burn {what}?", action)
 
 
+@command("burn_slowly", permission="public", metered=False)
+async def burn_slowly(ctx: Context) -> Confirm:
+    """Burn something, and say how far it is."""
+
+    async def action(ctx: Context) -> Reply:
+        await ctx.send("it smokes")
+        await ctx.send("it glows")
+        return Reply.ok("ashes")
+
+    return Confirm("Burn it?", action)
+
+
 @command("secret_burn", permission="public", private=True, metered=False)
 async def secret_burn(ctx: Context) -> Confirm:
     """Burn something in private."""
@@ -93,7 +105,20 @@ async def of_job(ctx: Context, job: Annotated[str, Completes("job")]) -> str:
     return job
 
 
-COMMANDS = (wait, wait_privately, secretly, many, hook_add, burn, secret_burn, measure, graph, quiet, of_job)
+COMMANDS = (
+    wait,
+    wait_privately,
+    secretly,
+    many,
+    hook_add,
+    burn,
+    burn_slowly,
+    secret_burn,
+    measure,
+    graph,
+    quiet,
+    of_job,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -228,6 +253,14 @@ async def test_no_is_an_answer_and_silence_ends_the_question(make_scene: MakeSce
         clock.forward(31.0)
         await scene.standin.until(lambda: not again.buttons, what="greyed buttons")
         assert "expired" in str(again.components)
+
+
+async def test_what_comes_of_a_yes_is_shown_in_one_place(make_scene: MakeScene) -> None:
+    async with make_scene(commands=COMMANDS) as scene:
+        question = await scene.says("!burn_slowly", scene.stranger)
+        used = (await scene.stranger.clicks(question, "Yes")).interaction
+        await scene.standin.until(lambda: used.followups and used.followups[0].text == "ashes", what="the end")
+        assert len(used.followups) == 1
 
 
 async def test_a_private_question_is_asked_and_answered_in_private(make_scene: MakeScene) -> None:
