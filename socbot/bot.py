@@ -235,7 +235,6 @@ class Bot:
         stack.push_async_callback(self.audit.close)
         stack.push_async_callback(self.telemetry.close)
         stack.push_async_callback(self.errors.close)
-        stack.push_async_callback(self.webhooks.aclose)
         await stack.enter_async_context(self.dispatcher)
         await stack.enter_async_context(self.egress)
         await stack.enter_async_context(self.health)
@@ -257,12 +256,14 @@ class Bot:
         self.zone = zone = ZoneInfo(config.bot.time_zone)
         self.signals = Signals(database, clock, self.random, config.signals, self.redactor)
         self.audit = Audit(database, clock, self.redactor, pseudonyms.of)
+        self.egress = Client(config.webhooks.allow, timeout=config.webhooks.timeout, proxy=config.webhooks.proxy)
         self.webhooks = Webhooks(
             database,
             clock,
             self.random,
             config.webhooks,
             key_path(config.storage),
+            client=self.egress,
             redact=self.redactor,
             notify=self.notify,
             audit=self.audit,
@@ -330,7 +331,6 @@ class Bot:
             redact=self.redactor,
             zone=zone,
         )
-        self.egress = Client(config.webhooks.allow, timeout=config.webhooks.timeout, proxy=config.webhooks.proxy)
         self.health.switch.call = through(self.egress)
         self.health.add(*self._checks(config), *chain.from_iterable(map(checks_of, config.health.checks)))
         systems = (
@@ -515,8 +515,6 @@ class Bot:
         return lambda: self.supervisor.configure(config.jobs)
 
     def _configure_health(self, config: Config) -> None:
-        webhooks = config.webhooks
-        self.egress.configure(webhooks.allow, timeout=webhooks.timeout, proxy=webhooks.proxy)
         self.health.configure(config.health)
         self._dropped.seconds = config.health.interval
         self.supervisor.follow("health", Every(config.health.interval))

@@ -76,7 +76,7 @@ class Webhooks:
     """Webhooks, and the outbox of what is sent to them.
 
     :param key_file: holds the key that seals addresses, unless the configuration has one
-    :param client: what requests go by; by default one that ``config`` makes
+    :param client: what requests go by, and others' too: it is configured here; by default one of its own
     :param redact: takes the secrets out of what was answered
     :param notify: tells the owner, by another way than a webhook
     """
