@@ -25,6 +25,9 @@ EDITABLE = ("analytics", "errors", "profiler", "rate_limit", "blacklist", "jobs"
 AT_START = frozenset({"logs.file", "health.checks"})
 """Keys in them that cannot: they are read at the start, and come from nobody's chat."""
 
+IN_FILE = ("backup.folder", "backup.s3.")
+"""How keys begin that cannot either: they say where what the bot knows goes to, which is not for a chat account."""
+
 
 class Override(Struct, frozen=True):
     """A value that was set at run time."""
@@ -158,6 +161,8 @@ class Settings:
             raise ConfigError(f"{key!r} cannot be changed at run time; edit config.yaml and reload")
         if key in AT_START:
             raise ConfigError(f"{key} is read at the start only; edit config.yaml and start again")
+        if key.startswith(IN_FILE):
+            raise ConfigError(f"{key} says where backups go; edit config.yaml and reload")
         if key in SECRET_KEYS:
             raise ConfigError(f"{key} is a secret: it belongs in a file that config.yaml names as {key}_file")
         before = self._setting(key)

@@ -320,6 +320,16 @@ async def test_settings_take_effect_at_once_in_both_spellings(make_bot: MakeBot,
         assert bot.backups.config.retention.daily == 8
 
 
+@pytest.mark.parametrize("setting", ["folder /tmp/elsewhere", "s3.endpoint https://elsewhere.example", "key abc"])
+async def test_where_backups_go_is_not_for_a_chat_account(
+    setting: str, make_bot: MakeBot, backup: BackupConfig
+) -> None:
+    async with make_bot(backup=backup) as bot:
+        outcome = await bot.dispatch(owner_said(f"!backup_config set {setting}"))
+        assert outcome.status == "invalid"
+        assert bot.config.backup == backup
+
+
 async def test_the_older_bots_name_of_the_job_works(make_bot: MakeBot, backup: BackupConfig) -> None:
     async with make_bot(backup=replace(backup, hourly=True), jobs=True) as bot:
         assert "backup" in (await ask(bot, "!task_info AutoBackupSystem hourly_backup")).title
