@@ -398,7 +398,6 @@ anyio.run(main, sys.argv[1], sys.argv[2:])
 
 
 @pytest.mark.promise("P13")
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own figure of the most that was resident")
 def test_no_receiver_makes_the_sender_grow() -> None:
     with in_a_thread(Receiver()) as receiver:
         for number, (behaviour, _) in enumerate(FAULTS.values()):

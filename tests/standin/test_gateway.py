@@ -41,7 +41,7 @@ async def test_direct_messages_and_threads_are_heard(standin: Standin, connect: 
 async def test_the_stream_is_compressed_as_the_client_asks(standin: Standin, connect: Connect) -> None:
     standin.guild("g")
     async with connect():
-        assert [connection.compression for connection in standin.gateway.connections] == ["zlib-stream"]
+        assert [connection.compression for connection in standin.gateway.connections] == ["zstd-stream"]
 
 
 async def test_without_compression_plain_text_is_sent(standin: Standin) -> None:
