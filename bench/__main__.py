@@ -4,7 +4,7 @@ import argparse
 
 import anyio
 
-PARTS = ("speed", "growth", "start", "stalls", "discord", "logging", "egress", "deliveries")
+PARTS = ("speed", "growth", "start", "stalls", "discord", "logging", "egress", "deliveries", "backups")
 
 
 def main() -> None:
@@ -72,6 +72,12 @@ def _deliveries(rounds: int) -> str:
     return report(anyio.run(measure, (rounds + 1) // 2))
 
 
+def _backups(rounds: int) -> str:
+    from bench.backups import measure, report
+
+    return report(anyio.run(measure, 1_000_000_000 if rounds > 3 else 100_000_000, min(rounds, 5)))
+
+
 _MEASURED = {
     "speed": _speed,
     "growth": _growth,
@@ -81,6 +87,7 @@ _MEASURED = {
     "logging": _logging,
     "egress": _egress,
     "deliveries": _deliveries,
+    "backups": _backups,
 }
 
 main()

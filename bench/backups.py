@@ -32,6 +32,7 @@ class Costs(Struct, frozen=True):
 
     bytes: int
     pipe: float
+    pipe_stall: float
     backup: float
     stall: float
     unpack: float
@@ -57,13 +58,13 @@ async def _round(folder: Path, storage: StorageConfig) -> tuple[float, ...]:
     plain, sealing = Keyring(None, (), os.urandom), Keyring(b"k" * 32, (), os.urandom)
     store, target, out = folder / "data/socbot.db", folder / "backups/backup", folder / "out"
     _away(target, out)
-    pipe, _ = await _timed(lambda: _pipe(store, folder / "piped"))
+    pipe, pipe_stall = await _timed(lambda: _pipe(store, folder / "piped"))
     backup, stall = await _timed(lambda: _back_up(target, storage, plain, seal=False))
     unpack, unpack_stall = await _timed(lambda: extract(target, out, plain))
     assert verify(target, plain).intact
     _away(target, out)
     sealed, sealed_stall = await _timed(lambda: _back_up(target, storage, sealing, seal=True))
-    return store.stat().st_size, pipe, backup, stall, unpack, unpack_stall, sealed, sealed_stall
+    return store.stat().st_size, pipe, pipe_stall, backup, stall, unpack, unpack_stall, sealed, sealed_stall
 
 
 def _away(target: Path, out: Path) -> None:
@@ -135,16 +136,10 @@ def report(costs: Costs) -> str:
 
     return "\n".join(
         (
-            f"{megabytes:,.0f} MB; tar | zstd | sha256sum: {costs.pipe:.2f} s",
+            line("tar | zstd | sha256sum", costs.pipe, 1.0, costs.pipe_stall),
             line("a backup", costs.backup, costs.pipe / costs.backup, costs.stall),
             line("a sealed one", costs.sealed, costs.pipe / costs.sealed, costs.sealed_stall),
             f"unpacking and verifying: {costs.unpack:.2f} s, {costs.unpack / costs.backup:.2f} times the backup; "
             f"the loop waited at most {costs.unpack_stall * 1e3:.1f} ms",
         )
     )
-
-
-if __name__ == "__main__":
-    import sys
-
-    print(report(anyio.run(measure, int(float(sys.argv[1]) * 1e6) if len(sys.argv) > 1 else 1_000_000_000, 3)))

@@ -6,8 +6,9 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -150,7 +151,7 @@ def database_in(path: Path) -> bytes | None:
         raise Unreadable(str(path), f"it is a database that cannot be read ({error})") from None
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> FileIO:
     """The plain file at ``path``, and nothing that merely stands there: no link, pipe or device."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
@@ -159,37 +160,41 @@ def _opened(path: Path) -> BinaryIO:
             raise Unreadable(str(path), "it is no plain file")
     except OSError as error:
         raise Unreadable(str(path), error.strerror or str(error)) from None
-    return os.fdopen(descriptor, "rb", buffering=0)
+    return FileIO(descriptor)
 
 
-def _whole(file: BinaryIO, path: Path) -> bytes:
+def _whole(file: FileIO, path: Path) -> memoryview:
     """All of it, as it was at one moment."""
     for _ in range(_TRIES):
         before = os.fstat(file.fileno())
         file.seek(0)
-        content = _read(file, before.st_size + 1, path)
-        if _unchanged(before, os.fstat(file.fileno())) and len(content) == before.st_size:
-            return content
+        content = memoryview(bytearray(before.st_size + 1))
+        count = _read_into(file, content, path)
+        if _unchanged(before, os.fstat(file.fileno())) and count == before.st_size:
+            return content[:count]
     raise Unreadable(str(path), "it changes all the time; back up a copy of it")
 
 
-def _chunks(file: BinaryIO, path: Path, before: os.stat_result) -> Iterator[bytes]:
-    """As much as there was at the beginning: what was added meanwhile belongs to the next backup."""
-    left = before.st_size
+def _chunks(file: FileIO, path: Path, before: os.stat_result) -> Iterator[memoryview]:
+    """As much as there was at the beginning: what was added meanwhile belongs to the next backup.
+
+    Each piece is gone when the next is asked for.
+    """
+    left, buffer = before.st_size, memoryview(bytearray(CHUNK))
     while left:
-        chunk = _read(file, min(CHUNK, left), path)
-        if not chunk:
+        count = _read_into(file, buffer[: min(CHUNK, left)], path)
+        if not count:
             raise Unreadable(str(path), "it became shorter while it was read")
-        left -= len(chunk)
-        yield chunk
+        left -= count
+        yield buffer[:count]
     after = os.fstat(file.fileno())
     if not _unchanged(before, after) and after.st_size <= before.st_size:
         raise Unreadable(str(path), "it was changed while it was read")
 
 
-def _read(file: BinaryIO, count: int, path: Path) -> bytes:
+def _read_into(file: FileIO, buffer: memoryview, path: Path) -> int:
     try:
-        return file.read(count)
+        return file.readinto(buffer)
     except OSError as error:
         raise Unreadable(str(path), error.strerror or str(error)) from None
 

@@ -22,7 +22,7 @@ def sources(paths: Iterable[str]) -> Iterator[Source]:
     for path in paths:
         found = Path(path).resolve()
         if found.is_file():
-            yield Source(prefix(path), found)
+            yield Source(prefix(path), found.resolve())  # a path that an operator names may be a link
         elif found.is_dir():
             yield from _beneath(found, prefix(path))
 

@@ -17,7 +17,7 @@ import zstandard
 from socbot.config import StorageConfig
 from socbot.storage.database import Database
 from socbot.storage.snapshots import Moment, Source
-from socbot.systems.backup import tape
+from socbot.systems.backup import paths, tape
 from socbot.systems.backup.archive import clear_leftovers, extract, is_sealed, read_manifest, verify, write_archive
 from socbot.systems.backup.errors import BackupError, Cancelled, KeyNeeded, NotSigned, Unreadable
 from socbot.systems.backup.keys import Keyring
@@ -255,6 +255,20 @@ def test_a_link_a_pipe_and_a_folder_are_no_files(tmp_path: Path) -> None:
         with pytest.raises(Unreadable, match=name):
             packing(tmp_path / name, tmp_path / "backup")
     assert not (tmp_path / "backup").exists()
+
+
+def test_a_path_that_is_named_may_be_a_link_and_what_is_beneath_it_may_not(tmp_path: Path) -> None:
+    folder = tmp_path / "attachments"
+    folder.mkdir()
+    (tmp_path / "real.yaml").write_bytes(b"real")
+    (tmp_path / "config.yaml").symlink_to("real.yaml")
+    (folder / "link").symlink_to("/etc/passwd")
+    (folder / "file").write_bytes(b"file")
+    found = paths.sources([str(tmp_path / "config.yaml"), str(folder)])
+    now = Moment("sqlite", "pages", "0003", 0, held_still(list(found)))
+    write_archive(tmp_path / "backup", INFO, now, keys=keyring(), seal=False)
+    extract(tmp_path / "backup", tmp_path / "out", keyring())
+    assert list(contents(tmp_path / "out").values()) == [b"real", b"file"]
 
 
 def test_a_large_file_that_grows_is_taken_as_it_was_at_the_beginning(tmp_path: Path) -> None:
