@@ -10,7 +10,7 @@ run: $(VENV)/run
 
 test: $(VENV)/dev
 	@tests/servers.sh
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """What every test can have: a whole bot on a scratch store, and a clock in hand."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -13,6 +13,7 @@ from socbot.bot import Bot
 from socbot.config import BackupConfig, Config, StorageConfig
 from socbot.dispatch.replies import Reply
 from socbot.testing import OWNER, FakeClock
+from tests.postgresql import Server, running_server
 
 MakeBot: TypeAlias = Callable[..., AbstractAsyncContextManager[Bot]]
 
@@ -20,6 +21,26 @@ MakeBot: TypeAlias = Callable[..., AbstractAsyncContextManager[Bot]]
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> StorageConfig:
+    return StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageConfig:
+    """A store with nothing in it, on each database."""
+    if request.param == "sqlite":
+        return StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db")
+    server: Server = request.getfixturevalue("postgresql")
+    return StorageConfig(url=server.new_database())
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from socbot.config import StorageConfig
 from socbot.version import VERSION
 from tests.conftest import MakeBot
-from tests.postgresql import running_server
+from tests.postgresql import Server
 from tests.test_cli import line_of, running, socbot
 
 
@@ -64,12 +64,11 @@ async def test_the_trail_is_read_beside_a_running_bot(make_bot: MakeBot, tmp_pat
         assert ran.stdout.endswith("· socbot · start 0.1.0 · ok\n")
 
 
-async def test_the_trail_is_read_from_postgresql(make_bot: MakeBot, tmp_path: Path) -> None:
-    with running_server() as server:
-        url = server.new_database()
-        async with make_bot(storage=StorageConfig(url=url)) as bot:
-            await bot.audit.record("act")
-        assert socbot(tmp_path, "audit", "verify", SOCBOT_STORAGE__URL=url).stdout.startswith("1 records, each as")
+async def test_the_trail_is_read_from_postgresql(make_bot: MakeBot, tmp_path: Path, postgresql: Server) -> None:
+    url = postgresql.new_database()
+    async with make_bot(storage=StorageConfig(url=url)) as bot:
+        await bot.audit.record("act")
+    assert socbot(tmp_path, "audit", "verify", SOCBOT_STORAGE__URL=url).stdout.startswith("1 records, each as")
 
 
 @pytest.mark.promise("P54")

@@ -1,6 +1,5 @@
 """The backups' commands, in a whole bot: what is restored is what every system goes by."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.testing import OWNER, owner_said, said
 from tests.conftest import MakeBot
-from tests.postgresql import Server, running_server
 
 
 async def ask(bot: Bot, text: str) -> Reply:
@@ -60,12 +58,6 @@ def facts(reply: Reply) -> dict[str, str]:
 def anyio_backend() -> str:
     """Where a test does not ask for both."""
     return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Jobs on the real store, on each database."""
 
-from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
 from random import Random
@@ -16,7 +15,6 @@ from socbot.jobs.records import Record, Records
 from socbot.jobs.schedules import Cron, Every
 from socbot.jobs.supervisor import Supervisor
 from socbot.storage.database import Database
-from tests.postgresql import Server, running_server
 
 
 @pytest.fixture
@@ -24,18 +22,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageConfig:
-    if request.param == "sqlite":
-        return StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db")
-    server: Server = request.getfixturevalue("server")
-    return StorageConfig(url=server.new_database())
+@pytest.fixture
+def storage(either_storage: StorageConfig) -> StorageConfig:
+    return either_storage
 
 
 async def fail() -> None:

@@ -1,10 +1,7 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from socbot.config import StorageConfig
-from tests.postgresql import Server, running_server
+from tests.postgresql import Server
 
 
 @pytest.fixture
@@ -13,21 +10,17 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def config(request: pytest.FixtureRequest, tmp_path: Path) -> StorageConfig:
-    """A store with nothing in it, on each database."""
-    if request.param == "sqlite":
-        return StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db")
-    server: Server = request.getfixturevalue("server")
-    return StorageConfig(url=server.new_database())
+@pytest.fixture
+def server(postgresql: Server) -> Server:
+    return postgresql
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> StorageConfig:
-    return StorageConfig(url=f"sqlite:///{tmp_path}/data/socbot.db")
+def config(either_storage: StorageConfig) -> StorageConfig:
+    """A store with nothing in it, on each database."""
+    return either_storage
+
+
+@pytest.fixture
+def sqlite(storage: StorageConfig) -> StorageConfig:
+    return storage
