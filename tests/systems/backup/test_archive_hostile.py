@@ -37,7 +37,10 @@ def named(*names: str) -> Callable[[Path], Path]:
 
     def make(target: Path) -> Path:
         files = [HONEST, *((name, b"hostile") for name in names)]
-        tar = b"".join(member(name, data=data) for name, data in files) + tape.END
+        try:
+            tar = taped(files)  # so that the names alone are what is wrong
+        except UnicodeEncodeError:
+            tar = b"".join(member(name, data=data) for name, data in files) + tape.END
         return forge(target, listed(files), tar)
 
     return make
