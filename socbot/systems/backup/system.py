@@ -3,8 +3,8 @@
 import logging
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Generic, Protocol, Self, TypeVar
@@ -52,6 +52,9 @@ LATE: Final = 1.4
 
 RETRY: Final = 300.0
 """Seconds until a backup that failed is tried again."""
+
+PATIENCE: Final = 60.0
+"""Seconds for which somebody waits for what is made by schedule."""
 
 DRILL_RETRY: Final = 86_400.0
 
@@ -158,7 +161,7 @@ class Backups:
         self._database, self.clock, self._storage, self._host = database, clock, storage, host
         self._signals, self._audit, self._rehearse, self._step = signals, audit, rehearse, step
         self.shelf = Shelf(config)
-        self._busy = anyio.Lock()
+        self._busy, self._scheduled = anyio.Lock(), 0
         self._since = clock.monotonic()
         self._good_at: float | None = None  # monotonic
         self._told = False
@@ -316,7 +319,7 @@ class Backups:
 
         :raises BackupError: the subclass says what is wrong; what was written of it is gone, or listed as damaged
         """
-        with self._one_at_a_time():
+        async with self._one_at_a_time(tell):
             return await self._make(type, tell)
 
     async def make_due(self) -> None:
@@ -337,7 +340,7 @@ class Backups:
             await self.prune()
 
     async def _make_due(self) -> Made | None:
-        async with self._busy:
+        async with self._by_schedule():
             due = self.due(await self._listed())
             return await self._make(due[-1], silent) if due else None
 
@@ -490,7 +493,7 @@ class Backups:
             return await self._by_itself(lambda: self._undo(tell))
 
     async def _restore(self, name: str, tell: Tell, unsigned: bool) -> Restored:
-        with self._one_at_a_time():
+        async with self._one_at_a_time(tell):
             started = self.clock.monotonic()
             backup = await self._off_loop(lambda work: self.shelf.find(name))
             self._step("verify")
@@ -519,7 +522,7 @@ class Backups:
             return Restored(backup.name, before, staged.restored, staged.left_out, problems, seconds)
 
     async def _undo(self, tell: Tell) -> Restored:
-        with self._one_at_a_time():
+        async with self._one_at_a_time(tell):
             started, place = self.clock.monotonic(), self._place
             journal = await self._undoable()
             before = (await self._make("pre_restore", tell)).backup.name
@@ -641,14 +644,14 @@ class Backups:
         """
         if self._rehearse is None:
             raise BackupError("There is no bot here that could be tried on it.")
-        with self._one_at_a_time():
+        async with self._one_at_a_time(tell):
             return await self._drill(name, tell)
 
     async def drill_due(self) -> None:
         """Try the newest backup, if the last drill is ``backup.drill_interval`` ago; the owner is told if it fails."""
         if self._rehearse is None or not self.config.enabled:
             return
-        async with self._busy:
+        async with self._by_schedule():
             last = await self._database.read(records.last_drill)
             interval = self.config.drill_interval
             if last is not None:
@@ -755,17 +758,37 @@ class Backups:
         with _os_errors("That could not be done"):
             return await on_a_thread(function, self.clock, what, tell)
 
-    @contextmanager
-    def _one_at_a_time(self) -> Iterator[None]:
-        """:raises BackupError: if something is under way"""
-        try:
-            self._busy.acquire_nowait()
-        except anyio.WouldBlock:
-            raise BackupError("A backup, a restore or a drill is under way. Try again when it has ended.") from None
+    @asynccontextmanager
+    async def _one_at_a_time(self, tell: Tell) -> AsyncIterator[None]:
+        """Wait for what is made by schedule; what somebody has asked for is not waited for.
+
+        :raises BackupError: if that is under way, or the other takes very long
+        """
+        held = False
+        if self._scheduled:
+            await tell("Waiting for the scheduled backup or drill to end…")
+            with anyio.move_on_after(PATIENCE):
+                await self._busy.acquire()
+                held = True
+        else:
+            with suppress(anyio.WouldBlock):
+                self._busy.acquire_nowait()
+                held = True
+        if not held:
+            raise BackupError("A backup, a restore or a drill is under way. Try again when it has ended.")
         try:
             yield
         finally:
             self._busy.release()
+
+    @asynccontextmanager
+    async def _by_schedule(self) -> AsyncIterator[None]:
+        self._scheduled += 1
+        try:
+            async with self._busy:
+                yield
+        finally:
+            self._scheduled -= 1
 
     async def _record(self, action: str, what: str) -> None:
         if self._audit is not None:

@@ -157,6 +157,20 @@ async def test_two_things_at_once_are_refused(night: Night) -> None:
     assert await night.types() == ["manual"]
 
 
+async def test_what_is_made_by_schedule_is_waited_for(night: Night) -> None:
+    told: list[str] = []
+
+    async def tell(text: str) -> None:
+        told.append(text)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(night.backups.make_due)
+        await anyio.lowlevel.checkpoint()
+        await night.backups.now(tell=tell)
+    assert told[0] == "Waiting for the scheduled backup or drill to end…"
+    assert sorted(await night.types()) == ["manual", "weekly"]
+
+
 # -- when they stop -----------------------------------------------------------------------------------
 
 
