@@ -10,7 +10,8 @@ run: $(VENV)/run
 
 test: $(VENV)/dev
 	@tests/servers.sh
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow and not alone"
+	@$(BIN)/python -m pytest -m "alone and not slow"
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

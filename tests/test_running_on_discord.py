@@ -18,6 +18,8 @@ from anyio.abc import ByteStream, Process, SocketStream
 from tests.standin import Guild, Message, Person, Standin
 from tests.test_cli import ENVIRONMENT
 
+pytestmark = pytest.mark.alone
+
 OWN = """
 import anyio
 from socbot import command

@@ -20,6 +20,8 @@ from socbot.dispatch.dispatcher import Dispatcher
 from socbot.testing import said
 from socbot.watchdog import Stall, Systemd, Watchdog
 
+pytestmark = pytest.mark.alone
+
 ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 BOTH = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 

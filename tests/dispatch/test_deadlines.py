@@ -20,6 +20,8 @@ from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.testing import said
 
+pytestmark = pytest.mark.alone
+
 both_backends = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 
 Work = Callable[[], Awaitable[None]]

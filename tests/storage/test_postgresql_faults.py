@@ -19,6 +19,8 @@ from tests.conftest import MakeBot
 from tests.faults import Proxy, proxied
 from tests.postgresql import Server, running_server
 
+pytestmark = pytest.mark.alone
+
 CLOCK = SystemClock()
 PATIENCE = 1.0
 MOST = 5

@@ -330,6 +330,7 @@ async def longest_pause(stop: anyio.Event) -> float:
         pytest.param(30.0, 5.0, False, id="30 s", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.alone
 async def test_a_locked_store_waits_then_says_so(
     sqlite: StorageConfig, held: float, patience: float, kept: bool
 ) -> None:

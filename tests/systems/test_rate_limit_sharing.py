@@ -18,6 +18,8 @@ from socbot.testing import FakeClock, owner_said, said
 from tests.conftest import MakeBot
 from tests.postgresql import Server
 
+pytestmark = pytest.mark.alone
+
 PROGRAM = Path(__file__).with_name("limiting.py")
 USER = ("local", "42")
 

@@ -24,6 +24,8 @@ from socbot.systems.backup.manifest import Info
 from socbot.testing import owner_said
 from tests.conftest import MakeBot
 
+pytestmark = pytest.mark.alone
+
 BETWEEN = 0.005
 MOST = 0.050
 

@@ -182,6 +182,7 @@ async def test_a_cancelled_command_still_has_its_error_stored(storage: StorageCo
         assert errors.waiting == 0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 @pytest.mark.promise("P44")
 async def test_a_store_that_stalls_delays_a_command_by_a_quarter_second_once(

@@ -231,6 +231,7 @@ async def test_the_job_looks_again_and_again(make_bot: MakeBot, clock: FakeClock
             tasks.cancel_scope.cancel()
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P52")
 async def test_five_hundred_questions_a_second_cost_nearly_nothing(make_bot: MakeBot, clock: FakeClock) -> None:
     async with in_state(make_bot, clock, links(None)) as bot:

@@ -12,6 +12,8 @@ from socbot.testing import owner_said
 from tests.conftest import MakeBot
 from tests.receiver import Behaviour, Receiver, answer, hang, in_a_thread, late
 
+pytestmark = pytest.mark.alone
+
 CONFIG = WebhooksConfig(allow=("127.0.0.0/8",), timeout=30.0, most_waiting=200)
 GENEROUS = RateLimitConfig(cooldown=0.0, burst=10_000)
 

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from socbot.config import DiscordConfig
@@ -181,6 +183,9 @@ async def test_what_an_event_of_the_library_breaks_is_an_error_with_an_id(scene:
     await standin.until(lambda: scene.bot.vitals.communities().startswith("2 guilds"))
     guild.loses_bot()
     await standin.until(lambda: scene.bot.vitals.communities().startswith("1 guild,"))
+    with anyio.fail_after(5):
+        while not await scene.bot.errors.newest(5):
+            await anyio.lowlevel.checkpoint()
     recent = await scene.says("!recent_errors", in_=scene.owner.dm)
     assert "LookupError" in recent.text
     (record,) = await scene.bot.errors.newest(5)
