@@ -10,7 +10,9 @@ from pathlib import Path
 import anyio
 import msgspec
 
+from socbot.bot import secrets_of
 from socbot.config import Loaded, load
+from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import SystemClock
 from socbot.dispatch.replies import printable
 from socbot.documents import ConfigError
@@ -20,8 +22,11 @@ from socbot.remarks import Remark, is_open_to_others, on_discord
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreBusy, StoreError, StoreLocked
 from socbot.storage.sqlite import has_wal_reset_bug
+from socbot.systems.backup.errors import BackupError
+from socbot.systems.backup.shelf import Backup, Shelf
 
 _LEAST_FREE = 200 * 1024 * 1024
+_OLD = 2 * 86_400.0
 
 
 def examine(path: Path | None, *, as_json: bool) -> int:
@@ -52,6 +57,7 @@ def _remarks(path: Path | None) -> Iterator[Remark]:
     yield from on_discord(loaded)
     yield from _privacy(loaded)
     yield from _store(loaded)
+    yield from _backups(loaded)
 
 
 def _privacy(loaded: Loaded) -> Iterator[Remark]:
@@ -65,9 +71,8 @@ def _privacy(loaded: Loaded) -> Iterator[Remark]:
 
 
 def _holds_secret(path: Path, loaded: Loaded) -> bool:
-    text, config = path.read_text("utf-8", "replace"), loaded.config
-    url = config.storage.url if "@" in config.storage.url else ""
-    return any(secret in text for secret in (config.discord.token, config.discord.notice_webhook, url) if secret)
+    text = path.read_text("utf-8", "replace")
+    return any(secret in text for secret in secrets_of(loaded.config, {}))
 
 
 def _is_tracked(folder: Path) -> bool:
@@ -114,6 +119,39 @@ def _store(loaded: Loaded) -> Iterator[Remark]:
         yield Remark("warning", f"the store was not looked at: {error}", "if that is the bot, all is well")
     except StoreError as error:
         yield Remark("error", str(error))
+
+
+def _backups(loaded: Loaded) -> Iterator[Remark]:
+    config = loaded.config.backup
+    if not config.enabled:
+        yield Remark("warning", "no backups are made by themselves", "set backup.enabled: true in config.yaml")
+        return
+    try:
+        found = Shelf(config).backups()
+    except BackupError as error:
+        yield Remark("error", str(error), "see backup.folder in config.yaml")
+        return
+    good = [backup for backup in found if not backup.problem]
+    if not good:
+        yield Remark("ok", "there is no backup yet; the bot makes the first one when it starts")
+    else:
+        yield _newest(good[0])
+    for backup in found:
+        if backup.problem:
+            yield Remark(
+                "warning", f"{backup.name} is of no use: {backup.problem}", f"`socbot backup verify {backup.name}`"
+            )
+    if good and not config.s3.bucket:
+        mend = "copy the folder elsewhere, or see backup.s3 in config.yaml; docs/backup.md tells how"
+        yield Remark("ok", f"backups lie in {config.folder} alone: a disk that dies may take them too", mend)
+
+
+def _newest(backup: Backup) -> Remark:
+    age = max(0.0, SystemClock().time() - backup.made_at)
+    text = f"the newest backup is {backup.name}, {Duration(round(age) or 1)} old"
+    if age > _OLD:
+        return Remark("warning", text, "if the bot has run meanwhile, `!backup_status` and the log say why")
+    return Remark("ok", text)
 
 
 def _existing(folder: Path) -> Path:

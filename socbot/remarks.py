@@ -39,6 +39,7 @@ class Remark(Struct, frozen=True):
 
 def on_discord(loaded: Loaded) -> Iterator[Remark]:
     """What to know of the section ``discord`` and what goes with it. No secret is in what is said."""
+    yield from _privacy_of_files(loaded)
     config = loaded.config.discord
     if not config.token:
         mend = "for Discord, set DISCORD_TOKEN, or discord.token_file in config.yaml; docs/discord.md has all the steps"
@@ -46,7 +47,6 @@ def on_discord(loaded: Loaded) -> Iterator[Remark]:
         return
     yield _library()
     yield _token(loaded)
-    yield from _privacy_of_files(loaded)
     yield from _owners(loaded)
     yield _ways(config)
     yield from _intents(config)

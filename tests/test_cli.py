@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -237,3 +238,29 @@ def line_of(process: "subprocess.Popen[str]", text: str) -> str:
         if text in line:
             return line
     raise AssertionError(f"{text!r} was never printed")
+
+
+def test_doctor_looks_at_the_backups(tmp_path: Path) -> None:
+    assert "there is no backup yet" in socbot(tmp_path, "doctor").stdout
+    socbot(tmp_path, "backup", "now")
+    said = socbot(tmp_path, "doctor").stdout
+    assert re.search(r"✓ the newest backup is backup_manual_\d{8}_\d{6}, \d+m?s old", said)
+    assert "a disk that dies may take them too" in said
+    [file] = (tmp_path / "backups").glob("*.zst")
+    file.write_bytes(file.read_bytes()[:-40])
+    assert f"! {file.name.partition('.')[0]} is of no use" in socbot(tmp_path, "doctor").stdout
+    off = socbot(tmp_path, "doctor", SOCBOT_BACKUP__ENABLED="off").stdout
+    assert "! no backups are made by themselves" in off
+
+
+def test_doctor_finds_secrets_that_all_can_read(tmp_path: Path) -> None:
+    key = tmp_path / "backup.key"
+    key.write_text("A" * 43 + "=")
+    key.chmod(0o644)
+    (tmp_path / "config.yaml").write_text("backup: {key_file: backup.key}\nwebhooks: {key: " + "B" * 43 + "=}\n")
+    (tmp_path / "config.yaml").chmod(0o644)
+    said = socbot(tmp_path, "doctor").stdout
+    assert "backup.key, which holds backup.key, can be read by everybody" in said
+    assert "config.yaml holds a secret" in said
+    assert "AAAA" not in said
+    assert "BBBB" not in said
