@@ -20,14 +20,16 @@ from socbot.storage.database import Database
 from socbot.storage.errors import StoreBusy, StoreDamaged, StoreError, StoreLocked
 from socbot.storage.sqlite_file import SqliteFile
 from socbot.systems.audit import Audit
-from socbot.systems.backup import Backups, Described, Restored
+from socbot.systems.backup import Backups, Restored
 from socbot.systems.backup import records as kept
 from socbot.systems.backup.drill import drill
 from socbot.systems.backup.errors import BackupError
+from socbot.systems.backup.making import read_all
 from socbot.systems.backup.records import Mark
-from socbot.systems.backup.restore import Place
-from socbot.systems.backup.shelf import Shelf, described_by_name
-from socbot.systems.backup.system import place_of, read_all, restore_over
+from socbot.systems.backup.restore import Place, place_of
+from socbot.systems.backup.restoring import restore_over
+from socbot.systems.backup.second_place import backups_in
+from socbot.systems.backup.shelf import NEWEST, Shelf
 from socbot.systems.backup.targets import Bucket
 from socbot.systems.backup.threads import Work
 from socbot.transports.console import Console
@@ -141,14 +143,11 @@ class _Desk:
         type = None if request.what is None else words.type_of(request.what)
         backups = await anyio.to_thread.run_sync(self._shelf.backups)
         marks = await anyio.to_thread.run_sync(self._marks)
-        found = tuple(
-            Described(each, marks.get(each.name, Mark())) for each in backups if type in (None, each.type)
-        )  # fmt: skip
-        await self._show(words.reply_of_list(found, self._clock.time()))
+        await self._show(words.reply_of_list(kept.describe(backups, marks, type), self._clock.time()))
         return EXIT_OK
 
     async def verify(self, request: Request) -> int:
-        backup = await anyio.to_thread.run_sync(self._shelf.find, request.what or "newest")
+        backup = await anyio.to_thread.run_sync(self._shelf.find, request.what or NEWEST)
         report = await anyio.to_thread.run_sync(
             lambda: read_all(backup, self._shelf, Work(), unsigned=request.unsigned)
         )  # fmt: skip
@@ -156,9 +155,9 @@ class _Desk:
         return EXIT_OK if report.intact else EXIT_FAILURE
 
     async def restore(self, request: Request) -> int:
-        backup = await anyio.to_thread.run_sync(self._shelf.find, request.what or "newest")
+        backup = await anyio.to_thread.run_sync(self._shelf.find, request.what or NEWEST)
         marks = await anyio.to_thread.run_sync(self._marks)
-        found = Described(backup, marks.get(backup.name, Mark()))
+        [found] = kept.describe([backup], marks)
         if not await self._agreed(request, words.what_is_replaced(found, self._config.backup.paths)):
             return EXIT_REFUSED
         try:
@@ -190,7 +189,7 @@ class _Desk:
                 done = await backups.drill(request.what, self._tell)
         except StoreDamaged as error:
             await self._tell(f"The store cannot be opened, so the drill is not on record. ({error})")
-            backup = await anyio.to_thread.run_sync(self._shelf.find, request.what or "newest")
+            backup = await anyio.to_thread.run_sync(self._shelf.find, request.what or NEWEST)
             scratch, rehearse = self._place.scratch, rehearsal(lambda: self._config)
             commands = self._config.backup.drill_commands
             done = await drill(backup, self._shelf, scratch, commands, rehearse, self._clock, self._tell)
@@ -202,19 +201,18 @@ class _Desk:
         if not self._config.backup.s3.bucket:
             raise BackupError("There is no second place: backup.s3.bucket names none.")
         bucket = Bucket(self._config.backup.s3)
-        stored = [each for each in await bucket.list() if described_by_name(each.name, each.size) is not None]
-        stored.sort(key=lambda each: each.name.split("_")[-2:], reverse=True)
+        stored = await backups_in(bucket)
         if request.what is None:
-            items = tuple(f"{escape(each.name)}: {each.size:,} bytes" for each in stored)
+            items = tuple(f"{escape(each.path.name)}: {each.size:,} bytes" for each in stored)
             await self._show(Reply(title=f"In the second place: {len(stored)}", items=items))
             return EXIT_OK
-        wanted = [each for each in stored if request.what in ("newest", each.name, each.name.partition(".")[0])]
+        wanted = [each for each in stored if request.what in (NEWEST, each.name, each.path.name)]
         if not wanted:
             raise InvalidArgument("what", request.what, "the name of a backup there; `socbot backup fetch` shows them")
         self._shelf.make_folder()
-        path = self._shelf.folder / wanted[0].name
-        await bucket.get(wanted[0].name, path)
-        await self._show(Reply.ok(f"{path} is here; `socbot backup verify {path.name.partition('.')[0]}` reads it."))
+        path = self._shelf.folder / wanted[0].path.name
+        await bucket.get(path.name, path)
+        await self._show(Reply.ok(f"{path} is here; `socbot backup verify {wanted[0].name}` reads it."))
         return EXIT_OK
 
     # -- how -------------------------------------------------------------------------------------------

@@ -7,25 +7,85 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import anyio
 
+from socbot.config import StorageConfig
 from socbot.dispatch.clock import Clock
 from socbot.dispatch.outcomes import Outcome
 from socbot.storage import swaps
+from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
 from socbot.storage.snapshots import stage as stage_store
+from socbot.systems.backup import records
 from socbot.systems.backup.archive import extract
 from socbot.systems.backup.errors import BackupError
-from socbot.systems.backup.records import Drill, DrillStep
-from socbot.systems.backup.restore import STORE
+from socbot.systems.backup.records import Drill, DrillStep, Mark
+from socbot.systems.backup.restore import STORE, place_of
 from socbot.systems.backup.shelf import Backup, Shelf
-from socbot.systems.backup.threads import Tell, Work, on_a_thread, silent
+from socbot.systems.backup.threads import OffLoop, Tell, Work, on_a_thread, silent
 
 Run: TypeAlias = Callable[[str], Awaitable[Outcome]]
 Rehearse: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Run]]
 """Starts a bot on the store at that path, apart from everything else, and gives what runs a command on it."""
+
+RETRY: Final = 86_400.0
+"""Seconds until a drill that failed is tried again, unless the next is due before."""
+
+
+class Drills:
+    """Drills, and what they prove of the backups, on record."""
+
+    def __init__(
+        self, database: Database, clock: Clock, storage: StorageConfig, shelf: Shelf, rehearse: Rehearse | None
+    ) -> None:
+        self._database, self._clock, self._storage, self._shelf = database, clock, storage, shelf
+        self._rehearse = rehearse
+        self._off_loop = OffLoop(clock)
+
+    @property
+    def are_possible(self) -> bool:
+        """Whether there is a bot that can be tried."""
+        return self._rehearse is not None
+
+    async def is_due(self) -> bool:
+        """Whether the last is ``backup.drill_interval`` ago."""
+        last = await self._database.read(records.last_drill)
+        if last is None:
+            return True
+        interval = self._shelf.config.drill_interval
+        if not last.passed:
+            interval = min(interval, RETRY)
+        return not 0 <= self._clock.time() - last.at < interval
+
+    async def run(self, name: str | None, tell: Tell = silent) -> Drill:
+        """Try the backup of that name, or the newest.
+
+        :raises InvalidArgument: if there is none of that name
+        :raises BackupError: if there is none at all, or no bot to try
+        """
+        if self._rehearse is None:
+            raise BackupError("There is no bot here that could be tried on it.")
+        backup = await self._off_loop(lambda work: self._wanted(name))
+        config = self._shelf.config
+        scratch = place_of(self._storage, config).scratch
+        done = await drill(backup, self._shelf, scratch, config.drill_commands, self._rehearse, self._clock, tell)
+
+        def proven(mark: Mark) -> Mark:
+            return Mark(done.at, done.at, "") if done.passed else Mark(mark.verified_at, None, mark.problem)
+
+        await self._database.write(lambda connection: records.add_drill(connection, done))
+        await self._database.write(lambda connection: records.change_mark(connection, backup, proven))
+        return done
+
+    def _wanted(self, name: str | None) -> Backup:
+        if name is not None:
+            return self._shelf.find(name)
+        backups = self._shelf.backups()
+        if not backups:
+            raise BackupError("There is no backup yet; `backup_now` makes one.")
+        return backups[0]
 
 
 async def drill(

@@ -1,7 +1,13 @@
 """The ways in which a backup can be refused, one class for each that somebody handles differently."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from socbot.dispatch.errors import UserError
 from socbot.dispatch.replies import escape
+from socbot.redaction import redact
+from socbot.storage.errors import StoreError
 
 
 class BackupError(UserError):
@@ -69,3 +75,21 @@ class Unreadable(BackupError):
     def __init__(self, path: str, problem: str) -> None:
         self.path, self.problem = path, problem
         super().__init__(f"`{escape(path, 200)}` could not be backed up: {escape(problem, 200)}.")
+
+
+@contextmanager
+def os_errors(text: str) -> Iterator[None]:
+    """Raise what the disk refuses within the block as a ``BackupError`` that begins with ``text``."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({Path(str(error.filename)).name})" if error.filename else ""
+        raise BackupError(f"{text}: {error.strerror or error}{where}.") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Why something failed, short and without secrets, whatever was raised."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    known = isinstance(error, (BackupError, StoreError))
+    return redact(str(error) if known else f"{type(error).__name__}: {error}")[:500]

@@ -1,11 +1,13 @@
 """What the store knows of backups beside what their files say: when each was verified and proven, and the drills."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from msgspec import Struct
 
 from socbot.storage.connection import Connection
+from socbot.systems.backup.manifest import Type
+from socbot.systems.backup.retention import Known
 from socbot.systems.backup.shelf import Backup
 
 
@@ -18,6 +20,21 @@ class Mark(Struct, frozen=True):
     verified_at: float | None = None
     proven_at: float | None = None
     problem: str = ""
+
+
+class Described(Struct, frozen=True):
+    """A backup, and what is known of it."""
+
+    backup: Backup
+    mark: Mark
+
+    @property
+    def known(self) -> Known:
+        backup, mark = self.backup, self.mark
+        problem = backup.problem or mark.problem
+        return Known(
+            backup.name, backup.type, backup.made_at, backup.stamp, mark.verified_at, mark.proven_at, problem
+        )  # fmt: skip
 
 
 class DrillStep(Struct, frozen=True):
@@ -55,6 +72,17 @@ def set_mark(connection: Connection, backup: Backup, mark: Mark) -> None:
             "proven_at": mark.proven_at, "problem": mark.problem,
         },
     )  # fmt: skip
+
+
+def change_mark(connection: Connection, backup: Backup, change: Callable[[Mark], Mark]) -> None:
+    set_mark(connection, backup, change(marks(connection).get(backup.name, Mark())))
+
+
+def describe(
+    backups: Iterable[Backup], marks: Mapping[str, Mark], type: Type | None = None
+) -> tuple[Described, ...]:  # fmt: skip
+    """``backups``, of one type if there is one wanted, each with its mark."""
+    return tuple(Described(each, marks.get(each.name, Mark())) for each in backups if type in (None, each.type))
 
 
 def forget(connection: Connection, names: Iterable[str]) -> None:

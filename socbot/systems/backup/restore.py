@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from socbot.config import BackupConfig, StorageConfig
 from socbot.storage import swaps
 from socbot.storage.errors import StoreError
 from socbot.storage.snapshots import stage as stage_store
@@ -23,6 +24,7 @@ from socbot.systems.backup.errors import BackupError
 from socbot.systems.backup.keys import Keyring
 from socbot.systems.backup.manifest import Manifest
 from socbot.systems.backup.paths import FILES, prefix, read_back
+from socbot.systems.webhooks.system import key_path
 
 CARRIED: Final = ("audit", "deliveries", "backups", "backup_drills")
 """Tables of the live store that go into the restored one: nobody erases the audit trail by a restore, nothing is
@@ -61,6 +63,15 @@ class Place(Struct, frozen=True):
     def scratch(self) -> Path:
         """Where a drill unpacks."""
         return self.journal.with_name(self.journal.name + ".drill")
+
+
+def place_of(storage: StorageConfig, config: BackupConfig) -> Place:
+    """Where a restore puts things."""
+    key_file = key_path(storage)
+    if storage.url.startswith("sqlite:"):
+        store = Path(storage.url.removeprefix("sqlite:///"))
+        return Place(store.with_name(store.name + ".restore"), store, config.paths, key_file)
+    return Place(Path(config.folder) / "postgresql.restore", None, config.paths, key_file)
 
 
 class Staged(Struct, frozen=True):
@@ -300,10 +311,3 @@ def _unpacked(place: Place, path: str) -> Path:
 
 def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
-
-
-def refuse_other(manifest: Manifest, is_postgresql: bool) -> None:
-    """:raises BackupError: if the backup is of the other kind of store"""
-    wanted = "postgresql" if is_postgresql else "sqlite"
-    if manifest.dialect != wanted:
-        raise BackupError(f"That backup is of a store on {manifest.dialect}; this one is on {wanted}.")

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
-from socbot.config import RetentionConfig
+from socbot.config import BackupConfig, RetentionConfig
 from socbot.systems.backup.manifest import Type
 
 Scheduled: TypeAlias = Literal["hourly", "daily", "weekly"]
@@ -57,6 +57,11 @@ class Verdict(Struct, frozen=True):
     backup: Known
     kept: bool
     reasons: tuple[str, ...]
+
+
+def enabled(config: BackupConfig) -> tuple[Scheduled, ...]:
+    """The types that are made by schedule, shortest first."""
+    return tuple(slot for slot in SCHEDULED if config.enabled and getattr(config, slot))
 
 
 def covers(type: Type, slot: Scheduled) -> bool:

@@ -9,6 +9,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from socbot.dispatch.clock import Clock
+from socbot.systems.backup.errors import os_errors
 
 T = TypeVar("T")
 
@@ -61,6 +62,17 @@ async def on_a_thread(function: Callable[[Work], T], clock: Clock, what: str = "
     if error is not None:
         raise error
     return result[0]
+
+
+class OffLoop:
+    """Has work done on a worker's thread; what the disk refuses there is a ``BackupError``."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def __call__(self, function: Callable[[Work], T], what: str = "", tell: Tell = silent) -> T:
+        with os_errors("That could not be done"):
+            return await on_a_thread(function, self._clock, what, tell)
 
 
 async def _cancel_with(work: Work) -> None:

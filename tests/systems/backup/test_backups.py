@@ -184,20 +184,20 @@ async def test_a_failure_is_told_once_and_so_is_its_end(night: Night) -> None:
     assert night.told == ["Backup Failed"]
     assert await night.signals() == ["Backup Failed"]
     assert "backups" in night.host.notices[0].text
-    assert night.backups.failure
+    assert (await night.backups.status()).failure
     folder.unlink()
     aside.rename(folder)
     await night.pass_hours(2)
     assert night.told == ["Backup Failed", "Backups Work Again"]
     assert await night.signals() == ["Backup Failed", "Backups Work Again"]
-    assert night.backups.failure == ""
+    assert (await night.backups.status()).failure == ""
 
 
 @pytest.mark.promise("P10")
 async def test_one_that_hangs_is_told_within_one_and_a_half_intervals(night: Night) -> None:
     await night.look()
     last = night.clock.time()
-    async with anyio.create_task_group() as tasks, night.backups._busy:
+    async with anyio.create_task_group() as tasks, night.backups._turns.by_schedule():
         night.clock.forward(HOUR)
         tasks.start_soon(night.backups.make_due)  # it never comes to its turn
         for _ in range(36):

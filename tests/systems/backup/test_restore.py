@@ -25,9 +25,9 @@ from socbot.storage.sqlite_file import SqliteFile
 from socbot.systems.backup import Backups, Restored
 from socbot.systems.backup.archive import write_archive
 from socbot.systems.backup.errors import BackupError, Damaged
-from socbot.systems.backup.restore import CARRIED
+from socbot.systems.backup.restore import CARRIED, place_of
+from socbot.systems.backup.restoring import restore_over
 from socbot.systems.backup.shelf import Shelf
-from socbot.systems.backup.system import place_of, restore_over
 from tests.systems.backup.packed import INFO, keyring
 from tests.systems.backup.restorer import Host, backup_config, counting, storage
 
