@@ -16,6 +16,7 @@ from typing import BinaryIO, Final, TypeAlias
 from msgspec import Struct
 
 from socbot.config import StorageConfig
+from socbot.folders import make_private_folder
 from socbot.storage.errors import StoreError
 from socbot.storage.snapshots import PAGES, Moment, RowCheck, Source, check_pages, moment
 from socbot.storage.swaps import sync_folder
@@ -130,7 +131,7 @@ def back_up(
     :raises StoreError: if the store cannot be read
     """
     with _os_errors(target):
-        _make_folder(target.parent)
+        make_private_folder(target.parent)
         clear_leftovers(target.parent)
     staging = None if seal else target.with_name(f".{target.name}{_STAGING}")
     steps = _Steps(progress, cancelled, 0)
@@ -451,12 +452,6 @@ def _sync_folders(folder: Path) -> None:
 
 
 # -- the file system ----------------------------------------------------------------------------------
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        folder.mkdir(mode=0o700, parents=True)
-        (folder / ".gitignore").write_text("*\n")
 
 
 @contextmanager
