@@ -1,4 +1,4 @@
-"""Writing a backup's file: what goes in is hashed, compressed by other threads and, if asked, sealed, as it is read."""
+"""Writing a backup's file: what goes in is hashed, compressed and, if asked, sealed, as it is read."""
 
 import hashlib
 import os
@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from io import FileIO
+from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,6 +19,13 @@ from socbot.systems.backup.errors import Unreadable
 from socbot.systems.backup.manifest import MOST_FILES, Digest, File, check_names
 
 CHUNK: Final = 1024 * 1024
+PIECE: Final = 128 * 1024
+"""What is compressed at once, in bytes: one of zstd's blocks. Only between two can it be told to stop."""
+
+THREADED: Final = 6
+"""The highest level at which other threads compress: they cannot be stopped before they have done all they were
+given, which is tens of megabytes, and above this level takes seconds."""
+
 WHOLE: Final = 4 * 1024 * 1024
 """Files up to this size are read at once, and again if they changed meanwhile; bytes."""
 
@@ -64,7 +72,9 @@ class Packer:
         from zstandard import ZstdCompressor
 
         self._sink = _Counted(sink)
-        threads = min(4, os.cpu_count() or 1)
+        threads = max(1, min(4, (os.cpu_count() or 1) - 1))  # one core stays with the bot
+        if level > THREADED:
+            threads = 0
         self._compressor = ZstdCompressor(level=level, threads=threads, write_checksum=True).compressobj()
         self._moment, self._step = moment, step
         self._files: list[File] = []
@@ -96,16 +106,21 @@ class Packer:
     def _add(self, name: str, mode: int, size: int, chunks: Iterator[bytes | memoryview]) -> None:
         self._write(tape.header(name, size, mode, self._moment))
         digest = hashlib.sha256()
-        for chunk in chunks:
-            digest.update(chunk)
-            self._write(chunk)
-            self._step(len(chunk))
+        for piece in chain.from_iterable(map(_pieces, chunks)):
+            digest.update(piece)
+            self._write(piece)
+            self._step(len(piece))
         self._write(tape.padding(size))
         self._files.append(File(name, size, mode, digest.hexdigest()))
 
     def _write(self, data: bytes | memoryview) -> None:
         if packed := self._compressor.compress(data):
             self._sink.write(packed)
+
+
+def _pieces(chunk: bytes | memoryview) -> Iterator[memoryview]:
+    view = memoryview(chunk)
+    return (view[start : start + PIECE] for start in range(0, len(view), PIECE))
 
 
 def held_still(files: Sequence[Source]) -> Iterator[Source]:
