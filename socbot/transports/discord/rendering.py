@@ -181,8 +181,10 @@ def _divided(whole: Field, zone: tzinfo) -> Iterator[Field]:
 
 def _head(head: str, text: str, limit: int) -> tuple[str, str]:
     """``head`` as short as ``limit``, the rest of it put before ``text``."""
+    if is_blank(head):
+        return "", text
     if units(head) <= limit:
-        return ("" if is_blank(head) else head), text
+        return head, text
     first, *rest = pieces(head, limit - 1)
     return first + "…", "\n".join(filter(None, ("…" + " ".join(rest), text)))
 

@@ -8,7 +8,7 @@ from datetime import timedelta, timezone
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from socbot.dispatch.replies import Chart, Field, File, Form, Input, Question, Reply, moment
@@ -93,6 +93,7 @@ def is_in_order(part: str, whole: str) -> bool:
 
 
 @quickly
+@example(Reply(title="      \n" * 40), drawn=False)
 @given(REPLIES, st.booleans())
 def test_any_reply_is_taken_by_discord(reply: Reply, drawn: bool) -> None:
     rendered = render(reply, PICTURE if drawn and reply.chart else None)
