@@ -93,7 +93,7 @@ def is_in_order(part: str, whole: str) -> bool:
 
 
 @quickly
-@example(Reply(title="      \n" * 40), drawn=False)
+@example(Reply(title="      \n" * 40), False)
 @given(REPLIES, st.booleans())
 def test_any_reply_is_taken_by_discord(reply: Reply, drawn: bool) -> None:
     rendered = render(reply, PICTURE if drawn and reply.chart else None)
