@@ -5,12 +5,16 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.from_thread
 import pytest
+from anyio.lowlevel import checkpoint, current_token
 from msgspec.structs import replace
 
 from socbot.config import StorageConfig
@@ -227,6 +231,40 @@ async def test_killed_while_an_undo_goes_on(world: World, killer: Killer) -> Non
         assert ended == "killed"
     else:
         pytest.fail("it never came so far")
+
+
+class Reading(Host):
+    """A bot that awaits something when its systems read their state again."""
+
+    async def restored(self) -> tuple[str, ...]:
+        await checkpoint()
+        return ()
+
+
+@pytest.mark.parametrize(("moment", "expected"), [("make the store ready", "old"), ("close the journal", "new")])
+async def test_who_stops_waiting_ends_it_before_the_swap_and_not_within(
+    world: World, moment: str, expected: str
+) -> None:
+    root, token, scope = world.root, current_token(), anyio.CancelScope()
+    gone, went_first = threading.Event(), []
+
+    def step(name: str) -> None:
+        if name == moment:
+            anyio.from_thread.run_sync(scope.cancel, token=token)
+            went_first.append(gone.wait(10.0))
+
+    async with (
+        Database.open(storage(root), SystemClock()) as database,
+        Backups(database, SystemClock(), storage(root), backup_config(root), Reading(), step=step) as backups,
+    ):
+        with scope:
+            await backups.restore(world.name)
+        gone.set()
+        async with backups._turns.by_schedule():
+            assert went_first == [True], "who stops waiting does not wait for the end"
+            assert not swaps.is_open(place_of(storage(root), backup_config(root)).journal)
+    assert await state(root) == getattr(world, expected)
+    assert leftovers(root) == []
 
 
 # -- what is refused ----------------------------------------------------------------------------------
