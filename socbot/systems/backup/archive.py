@@ -184,7 +184,7 @@ def _write(
 ) -> Manifest:
     with _new_file(target) as file:
         sink = Sealer(file, keys) if seal else file
-        packer = Packer(sink, level, int(info.made_at), steps)
+        packer = Packer(sink, level, _threads(now), int(info.made_at), steps)
         for source in sources:
             packer.add(source)
         key, signer = _signer(keys)
@@ -193,6 +193,13 @@ def _write(
         if isinstance(sink, Sealer):
             sink.close()
     return manifest
+
+
+def _threads(now: Moment) -> int:
+    """How many compress: with rows one fewer than there are cores, since who reads them holds Python's lock, and the
+    event loop waits for as long as that one waits for a core."""
+    cores = min(4, os.cpu_count() or 1)
+    return max(1, cores - 1) if now.form == "rows" else cores
 
 
 def _signer(keys: Keyring) -> tuple[bytes | None, Signer | None]:

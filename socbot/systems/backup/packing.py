@@ -20,7 +20,8 @@ from socbot.systems.backup.manifest import MOST_FILES, Digest, File, check_names
 
 CHUNK: Final = 1024 * 1024
 PIECE: Final = 128 * 1024
-"""What is compressed at once, in bytes: one of zstd's blocks. Only between two can it be told to stop."""
+"""What is compressed at once where no other threads do it, in bytes: one of zstd's blocks. Only between two can it be
+told to stop."""
 
 THREADED: Final = 6
 """The highest level at which other threads compress: they cannot be stopped before they have done all they were
@@ -64,18 +65,18 @@ class Packed(Struct, frozen=True):
 class Packer:
     """Writes sources, one after the other, to ``sink``.
 
+    :param threads: how many compress, where that can be left to others
     :param moment: what the files are dated, seconds since 1970
     :param step: told, after each piece, how many bytes it had; what it raises ends the packing
     """
 
-    def __init__(self, sink: Sink, level: int, moment: int, step: Callable[[int], object]) -> None:
+    def __init__(self, sink: Sink, level: int, threads: int, moment: int, step: Callable[[int], object]) -> None:
         from zstandard import ZstdCompressor
 
         self._sink = _Counted(sink)
-        threads = max(1, min(4, (os.cpu_count() or 1) - 1))  # one core stays with the bot
-        if level > THREADED:
-            threads = 0
-        self._compressor = ZstdCompressor(level=level, threads=threads, write_checksum=True).compressobj()
+        behind = threads if level <= THREADED else 0
+        self._piece = CHUNK if behind else PIECE
+        self._compressor = ZstdCompressor(level=level, threads=behind, write_checksum=True).compressobj()
         self._moment, self._step = moment, step
         self._files: list[File] = []
 
@@ -106,21 +107,20 @@ class Packer:
     def _add(self, name: str, mode: int, size: int, chunks: Iterator[bytes | memoryview]) -> None:
         self._write(tape.header(name, size, mode, self._moment))
         digest = hashlib.sha256()
-        for piece in chain.from_iterable(map(_pieces, chunks)):
+        for piece in chain.from_iterable(map(self._pieces, chunks)):
             digest.update(piece)
             self._write(piece)
             self._step(len(piece))
         self._write(tape.padding(size))
         self._files.append(File(name, size, mode, digest.hexdigest()))
 
+    def _pieces(self, chunk: bytes | memoryview) -> Iterator[memoryview]:
+        view = memoryview(chunk)
+        return (view[start : start + self._piece] for start in range(0, len(view), self._piece))
+
     def _write(self, data: bytes | memoryview) -> None:
         if packed := self._compressor.compress(data):
             self._sink.write(packed)
-
-
-def _pieces(chunk: bytes | memoryview) -> Iterator[memoryview]:
-    view = memoryview(chunk)
-    return (view[start : start + PIECE] for start in range(0, len(view), PIECE))
 
 
 def held_still(files: Sequence[Source]) -> Iterator[Source]:
