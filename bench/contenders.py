@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from bench.floor import Floor
 from socbot.bot import Bot
-from socbot.config import Config, RateLimitConfig, StorageConfig
+from socbot.config import BackupConfig, Config, RateLimitConfig, StorageConfig
 from socbot.dispatch.clock import SystemClock
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
@@ -27,6 +27,7 @@ from socbot.systems.traces import Traces
 PLATFORM, GUILD, CHANNEL = "bench", "1", "2"
 LISTED: Identity = (PLATFORM, "999999999")
 
+NO_BACKUPS = BackupConfig(enabled=False)
 LIMITS = RateLimitConfig(cooldown=0.0, burst=10_000, window=1.0, ladder=())
 """Limits that are checked for each command, and that nobody in the benchmark reaches."""
 
@@ -78,7 +79,7 @@ class Store(Struct):
 @asynccontextmanager
 async def open_store(folder: Path) -> AsyncIterator[Store]:
     """A SQLite file, and the same telemetry with the same sinks that socbot has."""
-    clock, config = SystemClock(), Config(storage=StorageConfig(url=f"sqlite:///{folder}/bench.db"))
+    clock, config = SystemClock(), Config(backup=NO_BACKUPS, storage=StorageConfig(url=f"sqlite:///{folder}/bench.db"))
     async with Database.open(config.storage, clock) as database:
         telemetry: Telemetry[Outcome] = Telemetry(database, clock, config.storage)
         pseudonyms = Pseudonyms(database, clock)
@@ -134,7 +135,7 @@ async def socbot(folder: Path) -> AsyncIterator[list[Contender]]:
         return structs.replace(message, text="!bench_ping")
 
     bare = Dispatcher([ping])
-    config = Config(storage=StorageConfig(url=f"sqlite:///{folder}/bench.db"), rate_limit=LIMITS)
+    config = Config(backup=NO_BACKUPS, storage=StorageConfig(url=f"sqlite:///{folder}/bench.db"), rate_limit=LIMITS)
     async with Bot.from_config(config, commands=[ping], jobs=False) as bot:
         await bot.blacklist.add("user", LISTED, reason="listed", by="bench")
 

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 from msgspec import Struct, structs
 
-from bench.contenders import LIMITS, Counter, ping_command
+from bench.contenders import LIMITS, NO_BACKUPS, Counter, ping_command
 from bench.speed import messages
 from socbot.bot import Bot
 from socbot.config import Config, StorageConfig, WebhooksConfig
@@ -52,7 +52,7 @@ def _bot(folder: str) -> Iterator[tuple[Bot, Counter]]:
     counter = Counter()
     webhooks = WebhooksConfig(allow=("127.0.0.0/8",), most_waiting=1_000_000)
     storage = StorageConfig(url=f"sqlite:///{Path(folder)}/bench.db")
-    config = Config(storage=storage, rate_limit=LIMITS, webhooks=webhooks)
+    config = Config(backup=NO_BACKUPS, storage=storage, rate_limit=LIMITS, webhooks=webhooks)
     yield Bot.from_config(config, commands=[ping_command(counter)]), counter
 
 

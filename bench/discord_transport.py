@@ -23,7 +23,7 @@ import discord
 from discord.ext import commands
 from msgspec import Struct
 
-from bench.contenders import LIMITS, Counter, open_store
+from bench.contenders import LIMITS, NO_BACKUPS, Counter, open_store
 from bench.discord_wire import BOT, JSON, Wire, authors, user, written
 from bench.peers import Books
 from socbot.bot import Bot
@@ -277,13 +277,13 @@ async def _socbot(name: str, config: Config) -> AsyncIterator[Contender]:
 @asynccontextmanager
 async def socbot_bare(folder: Path) -> AsyncIterator[Contender]:
     storage = StorageConfig(url=f"sqlite:///{folder}/bench.db")
-    async with _socbot("socbot, empty chain", Config(storage=storage, middleware=())) as made:
+    async with _socbot("socbot, empty chain", Config(backup=NO_BACKUPS, storage=storage, middleware=())) as made:
         yield made
 
 
 @asynccontextmanager
 async def socbot_full(folder: Path) -> AsyncIterator[Contender]:
-    config = Config(storage=StorageConfig(url=f"sqlite:///{folder}/bench.db"), rate_limit=LIMITS)
+    config = Config(backup=NO_BACKUPS, storage=StorageConfig(url=f"sqlite:///{folder}/bench.db"), rate_limit=LIMITS)
     async with _socbot("socbot", config) as made:
         yield made
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from bench.contenders import LIMITS, PLATFORM, Contender, Counter, ping_command, unchanged
+from bench.contenders import LIMITS, NO_BACKUPS, PLATFORM, Contender, Counter, ping_command, unchanged
 from bench.speed import measure
 from socbot.bot import Bot
 from socbot.config import Config, RateLimitConfig, StorageConfig
@@ -34,7 +34,7 @@ async def grown(folder: Path, users: int, listed: int, commands: int) -> AsyncIt
         await database.write(lambda connection: _list(connection, listed))
     counter = Counter()
     more = [command(f"more{number}", permission="public")(_nothing) for number in range(commands)]
-    config = Config(storage=storage, rate_limit=structs.replace(LIMITS, window=WINDOW))
+    config = Config(backup=NO_BACKUPS, storage=storage, rate_limit=structs.replace(LIMITS, window=WINDOW))
     async with Bot.from_config(config, commands=[ping_command(counter), *more], jobs=False) as bot:
         for number in range(users):
             bot.rate_limiter.hit((PLATFORM, f"seen{number}"), "bench_ping")

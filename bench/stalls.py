@@ -8,7 +8,7 @@ from time import perf_counter
 import anyio
 from msgspec import Struct, structs
 
-from bench.contenders import LIMITS, Counter, ping_command
+from bench.contenders import LIMITS, NO_BACKUPS, Counter, ping_command
 from bench.speed import messages
 from socbot.bot import Bot
 from socbot.config import Config, StorageConfig
@@ -29,7 +29,9 @@ async def measure(rate: int, seconds: float) -> Stalls:
     counter = Counter()
     late: list[float] = []
     with tempfile.TemporaryDirectory(prefix="socbot-bench-") as folder:
-        config = Config(storage=StorageConfig(url=f"sqlite:///{Path(folder)}/bench.db"), rate_limit=LIMITS)
+        config = Config(
+            backup=NO_BACKUPS, storage=StorageConfig(url=f"sqlite:///{Path(folder)}/bench.db"), rate_limit=LIMITS
+        )
         async with Bot.from_config(config, commands=[ping_command(counter)]) as bot, anyio.create_task_group() as tasks:
             tasks.start_soon(_sample, late)
             prepared = [structs.replace(each, text="!bench_ping") for each in messages(int(rate * seconds), "full")]
