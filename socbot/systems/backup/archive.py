@@ -184,7 +184,7 @@ def _write(
 ) -> Manifest:
     with _new_file(target) as file:
         sink = Sealer(file, keys) if seal else file
-        packer = Packer(sink, level, _threads(now), int(info.made_at), steps)
+        packer = Packer(sink, level, _threads(), int(info.made_at), steps)
         for source in sources:
             packer.add(source)
         key, signer = _signer(keys)
@@ -195,11 +195,9 @@ def _write(
     return manifest
 
 
-def _threads(now: Moment) -> int:
-    """How many compress: with rows one fewer than there are cores, since who reads them holds Python's lock, and the
-    event loop waits for as long as that one waits for a core."""
-    cores = min(4, os.cpu_count() or 1)
-    return max(1, cores - 1) if now.form == "rows" else cores
+def _threads() -> int:
+    """How many compress: a core stays with whoever reads, who may hold Python's lock, for which the event loop waits."""
+    return max(1, min(4, (os.cpu_count() or 1) - 1))
 
 
 def _signer(keys: Keyring) -> tuple[bytes | None, Signer | None]:
