@@ -196,7 +196,7 @@ def _write(
 
 
 def _threads() -> int:
-    """How many compress: a core stays with whoever reads, who may hold Python's lock, for which the event loop waits."""
+    """How many compress: a core stays with whoever reads, who may hold the lock that the event loop waits for."""
     return max(1, min(4, (os.cpu_count() or 1) - 1))
 
 
