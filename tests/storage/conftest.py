@@ -1,7 +1,9 @@
+from collections.abc import Iterator
+
 import pytest
 
 from socbot.config import StorageConfig
-from tests.postgresql import Server
+from tests.postgresql import Server, running_server
 
 
 @pytest.fixture
@@ -10,9 +12,11 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-def server(postgresql: Server) -> Server:
-    return postgresql
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server that a test may crash: it comes back the sooner, the fewer databases it has."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture
