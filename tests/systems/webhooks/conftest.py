@@ -116,8 +116,9 @@ def client(router: respx.MockRouter) -> Client:
 
 
 @pytest.fixture
-def make_post(tmp_path: Path, storage: StorageConfig) -> MakePost:
+def make_post(tmp_path: Path, storage: StorageConfig, monkeypatch: pytest.MonkeyPatch) -> MakePost:
     """``async with make_post(clock=…, tries=3) as post``: other keywords are of ``WebhooksConfig``."""
+    monkeypatch.chdir(tmp_path)
 
     @asynccontextmanager
     async def make(

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from socbot.bot import Bot
-from socbot.config import Config, DiscordConfig, LogsConfig, StorageConfig, load
+from socbot.config import BackupConfig, Config, DiscordConfig, LogsConfig, StorageConfig, load
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
 from socbot.dispatch.replies import Reply
@@ -255,7 +255,8 @@ def make(
     tmp_path: Path, standin: Standin, notified: DiscordConfig, clock: FakeClock
 ) -> Callable[[type[Bot], Person], Bot]:
     """Bots with one store."""
-    config = Config(storage=StorageConfig(url=f"sqlite:///{tmp_path}/socbot.db"), discord=notified)
+    storage, backup = StorageConfig(url=f"sqlite:///{tmp_path}/socbot.db"), BackupConfig(enabled=False)
+    config = Config(storage=storage, discord=notified, backup=backup)
     return lambda kind, owner: kind.from_config(config, owners=[("discord", owner.id)], clock=clock, random=Random(1))
 
 
