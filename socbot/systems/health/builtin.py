@@ -204,10 +204,11 @@ def jobs(status: Callable[[], Iterable[JobStatus]], late: Callable[[], Iterable[
     """How many jobs have failed, or should have run and have not."""
 
     async def measure() -> Measured:
-        failed = [each.name for each in status() if each.state == "failed"]
+        all_of_them = tuple(status())
+        failed = [each.name for each in all_of_them if each.state == "failed"]
         overdue = [each.name for each in late() if each.name not in failed]
         told = [f"failed: {', '.join(failed)}"] * bool(failed) + [f"overdue: {', '.join(overdue)}"] * bool(overdue)
-        return Measured(len(failed) + len(overdue), "; ".join(told) or "none failed or overdue")
+        return Measured(len(failed) + len(overdue), "; ".join(told) or f"failed or overdue, of {len(all_of_them)}")
 
     return Check("jobs", measure, "jobs", "failed_jobs")
 
