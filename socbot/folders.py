@@ -1,4 +1,4 @@
-"""Folders that only the bot's own user can read, and that git leaves alone."""
+"""Folders that only the bot's own user can read, and what is in them on the disk rather than in a cache."""
 
 import os
 from pathlib import Path
@@ -18,3 +18,19 @@ def make_private_folder(folder: Path) -> None:
     with os.fdopen(descriptor, "w") as file:
         (folder / ".gitignore").chmod(0o600)
         file.write("*\n")
+
+
+def sync_file(path: Path) -> None:
+    """Return once what is in the file at ``path`` is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return once the names in ``folder`` are on the disk."""
+    if os.name == "nt":  # where a folder cannot be opened, and need not be
+        return
+    sync_file(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from socbot.config import key_bytes
 from socbot.documents import ConfigError
-from socbot.folders import make_private_folder
+from socbot.folders import make_private_folder, sync_folder
 
 _VERSION = "s1."
 _NONCE = 12
@@ -82,15 +82,7 @@ def make_key(file: Path) -> bytes:
             os.link(draft, file)
     finally:
         draft.unlink()
-    _sync(file.parent)
+    sync_folder(file.parent)
     key = read_key(file)
     assert key is not None
     return key
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from socbot.folders import make_private_folder
+from socbot.folders import make_private_folder, sync_folder
 from socbot.storage.errors import StoreDamaged, StoreError, StoreFull, StoreReadOnly
 from socbot.storage.filelock import FileLock
 from socbot.storage.migrations import Revisions, snapshot, standing, upgrade
 from socbot.storage.sqlite import SqliteSession
-from socbot.storage.swaps import Journal, recover, settle, sync_folder
+from socbot.storage.swaps import Journal, recover, settle
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

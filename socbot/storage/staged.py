@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from socbot.folders import sync_file, sync_folder
 from socbot.storage.errors import StoreDamaged, StoreError
 from socbot.storage.migrations import RELEASED, Revisions, standing, upgrade
 from socbot.storage.sqlite import SqliteSession
 from socbot.storage.sqlite_file import APPLICATION_ID, engine
-from socbot.storage.swaps import sync_file, sync_folder
 
 
 def make_ready(path: Path, revisions: Revisions = RELEASED) -> None:

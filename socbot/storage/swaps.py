@@ -20,6 +20,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
+from socbot.folders import sync_folder
 from socbot.storage.errors import StoreDamaged
 
 Step: TypeAlias = Callable[[str], None]
@@ -227,19 +228,3 @@ def _write(path: Path, journal: Journal) -> None:
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
     sync_folder(path.parent)
-
-
-def sync_file(path: Path) -> None:
-    """Return once what is in the file at ``path`` is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Return once the names in ``folder`` are on the disk."""
-    if os.name == "nt":  # where a folder cannot be opened, and need not be
-        return
-    sync_file(folder)

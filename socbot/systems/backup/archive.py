@@ -16,10 +16,9 @@ from typing import BinaryIO, Final, TypeAlias
 from msgspec import Struct
 
 from socbot.config import StorageConfig
-from socbot.folders import make_private_folder
+from socbot.folders import make_private_folder, sync_folder
 from socbot.storage.errors import StoreError
 from socbot.storage.snapshots import PAGES, Moment, RowCheck, Source, check_pages, moment
-from socbot.storage.swaps import sync_folder
 from socbot.systems.backup.errors import BackupError, Cancelled, Damaged, NoRoom, NotSigned
 from socbot.systems.backup.gently import gently
 from socbot.systems.backup.keys import Keyring, Signer, key_id, signing_key

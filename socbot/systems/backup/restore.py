@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from socbot.config import BackupConfig, StorageConfig
+from socbot.folders import sync_file, sync_folder
 from socbot.storage import swaps
 from socbot.storage.errors import StoreError
 from socbot.storage.snapshots import stage as stage_store
@@ -113,7 +114,7 @@ def stage(
         store = place.staging / STORE
         stage_store(place.staging, store)
         files = tuple(_stage_files(place, step))
-        swaps.sync_folder(place.staging)
+        sync_folder(place.staging)
     except BaseException:
         clear(place)
         raise
@@ -296,8 +297,8 @@ def _copy(source: Path, target: Path) -> None:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         shutil.copyfile(source, target)
         target.chmod(mode)
-        swaps.sync_file(target)
-    swaps.sync_folder(target.parent)
+        sync_file(target)
+    sync_folder(target.parent)
 
 
 def _live(path: str) -> Path:

@@ -14,7 +14,7 @@ from anyio.lowlevel import current_token
 from msgspec import Struct
 
 from socbot.config import S3Config
-from socbot.storage.swaps import sync_folder
+from socbot.folders import sync_folder
 from socbot.systems.backup.errors import BackupError
 
 T = TypeVar("T")
