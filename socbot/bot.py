@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
-from typing import Self, TypeAlias, TypedDict, Unpack
+from typing import Any, Self, TypeAlias, TypedDict, Unpack
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -671,13 +671,7 @@ def checks_of(module: str) -> tuple[Check, ...]:
 
     :raises ConfigError: if there is no such module, or it has none
     """
-    try:
-        found = importlib.import_module(module).CHECKS
-    except ImportError as error:
-        raise ConfigError(f"health.checks: {module} cannot be imported: {error}") from error
-    except AttributeError:
-        raise ConfigError(f"health.checks: module {module} has no CHECKS") from None
-    return tuple(found)
+    return _offered(module, "CHECKS", "health.checks")
 
 
 def identity_of(text: str) -> Identity:
@@ -691,10 +685,15 @@ def commands_of(module: str) -> tuple[Command, ...]:
 
     :raises ConfigError: if there is no such module, or it has none
     """
+    return _offered(module, "COMMANDS", "handlers")
+
+
+def _offered(module: str, name: str, key: str) -> tuple[Any, ...]:
+    """What the module that ``key`` of config.yaml lists has under ``name``."""
     try:
-        found = importlib.import_module(module).COMMANDS
+        found = getattr(importlib.import_module(module), name)
     except ImportError as error:
-        raise ConfigError(f"handlers: {module} cannot be imported: {error}") from error
+        raise ConfigError(f"{key}: {module} cannot be imported: {error}") from error
     except AttributeError:
-        raise ConfigError(f"handlers: module {module} has no COMMANDS") from None
+        raise ConfigError(f"{key}: module {module} has no {name}") from None
     return tuple(found)
