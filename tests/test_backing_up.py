@@ -167,6 +167,25 @@ def test_a_damaged_backup_ends_with_a_failure(socbot: Socbot, folder: Path) -> N
     assert socbot("backup", "restore", name, "--yes")[0] == EXIT_FAILURE
 
 
+def told_to_end(folder: Path, sign: str, after: float, typed: str = "") -> None:
+    """Run a bot, and send it SIGTERM ``after`` seconds from when a file like ``sign`` is there: it ends in time."""
+    command = [sys.executable, "-m", "socbot", "run", "--transport", "console"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SOCBOT")}
+    process: Any
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment) as process:
+        process.stdin.write(typed.encode())
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not list(folder.glob(sign)):
+            assert time.monotonic() < deadline, f"no {sign} was begun"
+            time.sleep(0.01)
+        time.sleep(after)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert process.wait(30) == EXIT_OK
+        assert time.monotonic() - began < 5 + 1
+
+
 @pytest.mark.slow
 @pytest.mark.promise("P49")
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.2, 0.5])
@@ -178,19 +197,7 @@ def test_a_bot_that_is_told_to_end_during_a_backup_leaves_nothing_half_done(fold
     (folder / "config.yaml").write_text(CONFIG + "bot: {shutdown_timeout: 4s}\n" + "")
     text = (folder / "config.yaml").read_text().replace("backup: {", "backup: {paths: [big], ")
     (folder / "config.yaml").write_text(text)
-    command = [sys.executable, "-m", "socbot", "run", "--transport", "console"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SOCBOT")}
-    process: Any
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment) as process:
-        deadline = time.monotonic() + 60
-        while not list(folder.glob("backups/.backup_*")):
-            assert time.monotonic() < deadline, "no backup was begun"
-            time.sleep(0.01)
-        time.sleep(after)
-        process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
-        assert process.wait(30) == EXIT_OK
-        assert time.monotonic() - began < 5 + 1
+    told_to_end(folder, "backups/.backup_*", after)
     assert not list(folder.glob("backups/.backup_*")), "what was half done is gone"
     assert main(["exec", "!ping"]) == EXIT_OK
 
@@ -212,21 +219,7 @@ def test_a_bot_that_is_told_to_end_during_a_restore_ends_in_one_of_the_two_state
     name = name_in(socbot("backup", "now")[1])
     socbot("exec", "!blacklist_remove user 900")
     (folder / "big" / "0").write_text("changed")
-    command = [sys.executable, "-m", "socbot", "run", "--transport", "console"]
-    environment = {each: value for each, value in os.environ.items() if not each.startswith("SOCBOT")}
-    process: Any
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment) as process:
-        process.stdin.write(f"!restore_backup {name}\ny\n".encode())
-        process.stdin.flush()
-        deadline = time.monotonic() + 60
-        while not list(folder.glob("data/*.restoring")):
-            assert time.monotonic() < deadline, "no restore was begun"
-            time.sleep(0.01)
-        time.sleep(after)
-        process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
-        assert process.wait(30) == EXIT_OK
-        assert time.monotonic() - began < 5 + 1
+    told_to_end(folder, "data/*.restoring", after, f"!restore_backup {name}\ny\n")
     changed = (folder / "big" / "0").stat().st_size == len("changed")
     assert ("Nobody is listed" in socbot("exec", "!blacklist")[1]) == changed, "the store and the files belong together"
     assert not [path for path in folder.rglob("*") if path.name.endswith((".restoring", ".restore", ".back"))]
