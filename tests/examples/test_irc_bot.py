@@ -44,7 +44,8 @@ def bot(server: int, bob: Person, tmp_path: Path) -> Iterator[Running]:
     config.write_text(CONFIG.format(folder=tmp_path))
     with tagging(server) as port, (tmp_path / "stderr").open("wb") as errors:
         where = ["127.0.0.1", str(port), "socbot", "#ops", "--plain"]
-        process = subprocess.Popen([sys.executable, "-W", "error", EXAMPLE, config, *where], stderr=errors)
+        command = [sys.executable, "-W", "error", EXAMPLE, config, *where]
+        process = subprocess.Popen(command, stderr=errors, cwd=tmp_path)
         try:
             bob.hear(":socbot!~socbot@127.0.0.1 JOIN")
             yield process

@@ -99,7 +99,7 @@ class Shelf:
 
         :param others: names that are taken elsewhere
         """
-        names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
+        names = [path.name for path in self._paths()]
         stamps = [stamp for each in (*names, *others) if (stamp := _stamp_in(each)) is not None]
         stamp = max(int(now), *(int(each) + 1 for each in stamps)) if stamps else int(now)
         name = f"backup_{type}_{datetime.fromtimestamp(stamp, UTC):%Y%m%d_%H%M%S}"
@@ -115,11 +115,19 @@ class Shelf:
         except OSError as error:
             raise BackupError(f"The folder of the backups, {self.folder}, cannot be made: {error.strerror}.") from None
 
+    def _paths(self) -> tuple[Path, ...]:
+        try:
+            return tuple(self.folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+
     def _found(self) -> Iterator[Backup]:
-        if not self.folder.is_dir():
-            return
-        for path in self.folder.iterdir():
-            stat = path.stat()
+        for path in self._paths():
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                # It was there a moment ago: an unfinished one that got its name, or was given up.
+                continue
             bare = described_by_name(path.name, stat.st_size)
             if bare is not None:
                 key = (path.name, stat.st_size, stat.st_mtime_ns)
