@@ -48,6 +48,7 @@ from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
 from socbot.storage.telemetry import Sink, Telemetry
+from socbot.systems.access import Access
 from socbot.systems.analytics import Analytics
 from socbot.systems.audit import Audit
 from socbot.systems.backup import Backups
@@ -62,6 +63,7 @@ from socbot.systems.health.switch import through
 from socbot.systems.identities import Pseudonyms
 from socbot.systems.incidents import LAST, Incidents
 from socbot.systems.lifecycle import Lifecycle
+from socbot.systems.links import Links
 from socbot.systems.logs import Logs
 from socbot.systems.notices import Notices
 from socbot.systems.pipeline import Pipeline
@@ -295,6 +297,8 @@ class Bot:
         self.supervisor.on_failed(self._job_failed)
         self.logs = Logs(database, clock, config.logs, self.redactor, zone)
         self.completions = Completions()
+        self.links = Links()
+        self.access = Access(database, clock, self.random, config.web)
         self.vitals = Vitals(clock)
         self.vitals.telemetry = lambda: (self.telemetry.waiting, self.telemetry.dropped)
         self.vitals.store = lambda: (
@@ -354,6 +358,8 @@ class Bot:
             self.health,
             self.notices,
             self.completions,
+            self.links,
+            self.access,
             self.egress,
             *self._own_systems,
         )
@@ -370,6 +376,7 @@ class Bot:
         await self.errors.load()
         await self.webhooks.load()
         await self.health.load()
+        await self.access.load()
 
     def _checks(self, config: Config) -> tuple[Check, ...]:
         """What health looks at."""
@@ -493,6 +500,7 @@ class Bot:
         take_part(lambda config: lambda: self._configure_health(config))
         take_part(lambda config: lambda: self.signals.configure(config.signals))
         take_part(self._prepare_webhooks)
+        take_part(lambda config: lambda: self.access.configure(config.web))
         take_part(lambda config: lambda: self._apply_bot(config))
 
     def _prepare_rate_limit(self, config: Config) -> Callable[[], None]:
@@ -625,6 +633,7 @@ def rehearsed(config: Config, store: Path) -> Config:
         health=replace(config.health, dead_mans_switch="", checks=()),
         webhooks=replace(config.webhooks, enabled=False),
         discord=type(config.discord)(),
+        web=type(config.web)(enabled=False),
     )
 
 
@@ -645,6 +654,8 @@ def secrets_of(config: Config, environ: Mapping[str, str] = os.environ) -> tuple
         config.health.dead_mans_switch,
         webhooks.key,
         webhooks.proxy,
+        config.web.token,
+        config.web.viewer_token,
     )
     return tuple(dict.fromkeys(filter(None, known)))
 

@@ -290,6 +290,24 @@ class DiscordConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return f"DiscordConfig(shards={self.shards!r}, slash={self.slash})"
 
 
+class WebConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the probes, the metrics and the dashboard are served.
+
+    :ivar url: under which people reach it, if that is not ``host`` and ``port``; the bot's answers link to it
+    """
+
+    enabled: bool = True
+    host: Annotated[str, Meta(min_length=1, max_length=253)] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8787
+    url: Annotated[str, Meta(pattern=r"^(https?://[^/?#\s@]+)?$")] = ""
+    token: str = ""
+    viewer_token: str = ""
+    session: Annotated[float, Meta(ge=60, le=31_536_000)] = 604_800.0
+
+    def __repr__(self) -> str:  # the tokens are secrets
+        return f"WebConfig(enabled={self.enabled}, host={self.host!r}, port={self.port})"
+
+
 SECRET_KEYS = frozenset(
     (
         "discord.token",
@@ -302,6 +320,8 @@ SECRET_KEYS = frozenset(
         "health.dead_mans_switch",
         "webhooks.key",
         "webhooks.proxy",
+        "web.token",
+        "web.viewer_token",
     )
 )
 """Keys whose values are never shown, whatever they look like."""
@@ -328,6 +348,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     webhooks: WebhooksConfig = WebhooksConfig()
     signals: SignalsConfig = SignalsConfig()
     discord: DiscordConfig = DiscordConfig()
+    web: WebConfig = WebConfig()
 
 
 # -- reading it ---------------------------------------------------------------------------------------

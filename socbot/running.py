@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import anyio
 from anyio.abc import TaskStatus
@@ -24,6 +24,7 @@ from socbot.logs import logging_to, structlog_to_log, uncaught_to_log
 from socbot.transports.base import Transport, TransportRefused
 from socbot.transports.console import OWNER, PLATFORM, Console, converse
 from socbot.watchdog import Watchdog
+from socbot.web import Web
 
 _log = logging.getLogger("soc_bot")
 
@@ -73,8 +74,13 @@ def _each(group: ExceptionGroup[TransportRefused]) -> Iterator[TransportRefused]
 async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], started: Callable[[], None]) -> int:
     watchdog = Watchdog(lambda stall: bot.health.note_stall(stall.where, stall.stack))
     draining = anyio.CancelScope()
-    async with bot, watchdog, anyio.create_task_group() as tasks:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(bot)
+        await stack.enter_async_context(watchdog)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
         started()
+        if bot.config.web.enabled:
+            await _show(bot, await stack.enter_async_context(Web(bot)))
         transport = connect(bot)
         bot.vitals.loop_lag = watchdog.lag
         bot.vitals.stalls = lambda: watchdog.stalls
@@ -97,6 +103,18 @@ async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], 
         await transport.close()
         tasks.cancel_scope.cancel()
     return bot.lifecycle.exit_code
+
+
+async def _show(bot: Bot, web: Web) -> None:
+    """Say where the dashboard is, and, once, what opens it."""
+    say = Console(bot.zone).write
+    if web.failure:
+        say(f"⚠ The dashboard is not to be seen: {web.failure}. It is tried again by itself.")
+        return
+    say(f"The dashboard is at {bot.links.base}")
+    token = await bot.access.first_token()
+    if token is not None:
+        say(f"Its token, which is shown this once: {token}")
 
 
 def _discord_transport() -> Callable[[Bot], Transport]:

@@ -82,12 +82,14 @@ def _element(mark: Mark, paint: Paint) -> str:
     return f'<text {place} {colour} stroke-width="0">{escape(mark.text)}</text>'
 
 
-def _rules(palette: Mapping[str, str]) -> str:
-    return "".join(f".chart-{name}{{fill:{colour};stroke:{colour}}}" for name, colour in palette.items())
+def _colours(palette: Mapping[str, str]) -> str:
+    return "".join(f"--chart-{name}:{colour};" for name, colour in palette.items())
 
 
 STYLE = (
     ".chart{width:100%;max-width:720px;font-family:system-ui,sans-serif}"
-    f"{_rules(LIGHT)}@media(prefers-color-scheme:dark){{{_rules(DARK)}}}"
+    + "".join(f".chart-{name}{{fill:var(--chart-{name});stroke:var(--chart-{name})}}" for name in LIGHT)
+    + f":root{{{_colours(LIGHT)}}}@media(prefers-color-scheme:dark){{:root:not([data-theme=light]){{{_colours(DARK)}}}}}"
+    + f":root[data-theme=dark]{{{_colours(DARK)}}}"
 )
-"""The style sheet for ``page_svg``: light, or dark where the reader prefers that."""
+"""The style sheet for ``page_svg``: light, or dark where the reader prefers that or has chosen it (``data-theme``)."""

@@ -451,6 +451,29 @@ audit = Table(
     _text("hash"),  # SHA-256 over all of the above
 )
 
+# -- who may use the dashboard --------------------------------------------------------------------------
+
+web_tokens = Table(
+    "web_tokens",
+    metadata,
+    _text("name", key=True),
+    _text("role"),  # owner, viewer, sender
+    _text("digest"),  # SHA-256 of the token, which is random and long enough to need no more
+    _text("made_by"),
+    _moment("made_at"),
+    _moment("used_at", null=True),
+)
+web_sessions = Table(
+    "web_sessions",
+    metadata,
+    _text("digest", key=True),  # SHA-256 of what the cookie carries
+    _text("token"),  # the name of the token it was begun with
+    _text("role"),
+    _text("csrf"),
+    _moment("began_at"),
+    _moment("expires_at"),
+)
+
 # -- the older bot's data -----------------------------------------------------------------------------
 
 imported = Table(  # so that importing twice is the same as once

@@ -44,7 +44,7 @@ def bot(server: int, bob: Person, tmp_path: Path) -> Iterator[Running]:
     config.write_text(CONFIG.format(folder=tmp_path))
     with tagging(server) as port, (tmp_path / "stderr").open("wb") as errors:
         where = ["127.0.0.1", str(port), "socbot", "#ops", "--plain"]
-        command = [sys.executable, "-W", "error", EXAMPLE, config, *where]
+        command = [sys.executable, "-W", "error", str(EXAMPLE), str(config), *where]
         process = subprocess.Popen(command, stderr=errors, cwd=tmp_path)
         try:
             bob.hear(":socbot!~socbot@127.0.0.1 JOIN")

@@ -3,7 +3,7 @@
 Written by ``python -m socbot.storage.migrations``; a test compares it with the revisions.
 """
 
-REVISION = "0003"
+REVISION = "0004"
 
 SCHEMA = """
 CREATE TABLE audit (
@@ -399,6 +399,26 @@ CREATE TABLE usage (
 CREATE INDEX usage_command ON usage (command, hour);
 
 CREATE INDEX usage_subject ON usage (platform, subject);
+
+CREATE TABLE web_sessions (
+	digest TEXT NOT NULL,
+	token TEXT NOT NULL,
+	role TEXT NOT NULL,
+	csrf TEXT NOT NULL,
+	began_at DOUBLE NOT NULL,
+	expires_at DOUBLE NOT NULL,
+	PRIMARY KEY (digest)
+);
+
+CREATE TABLE web_tokens (
+	name TEXT NOT NULL,
+	role TEXT NOT NULL,
+	digest TEXT NOT NULL,
+	made_by TEXT NOT NULL,
+	made_at DOUBLE NOT NULL,
+	used_at DOUBLE,
+	PRIMARY KEY (name)
+);
 
 CREATE TABLE webhooks (
 	name TEXT NOT NULL,

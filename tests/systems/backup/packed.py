@@ -9,6 +9,7 @@ from typing import Any
 import zstandard
 from msgspec import structs
 
+from socbot.storage.migrations import HEAD
 from socbot.storage.snapshots import Moment, Source
 from socbot.systems.backup import tape
 from socbot.systems.backup.archive import write_archive
@@ -37,7 +38,7 @@ def pack(
 ) -> Manifest:
     """An honest backup of what is in memory."""
     sources = (Source(name, content=content) for name, content in files.items())
-    now = Moment("sqlite", "pages", "0003", sum(map(len, files.values())), sources)
+    now = Moment("sqlite", "pages", HEAD, sum(map(len, files.values())), sources)
     return write_archive(target, INFO, now, keys=keys or keyring(), seal=seal)
 
 
@@ -53,7 +54,7 @@ def taped(files: Iterable[tuple[str, bytes]]) -> bytes:
 
 def manifest_of(files: tuple[File, ...], packed: bytes) -> Manifest:
     return Manifest(
-        1, "manual", MADE_AT, "0.1.0", "sqlite", "pages", "0003", files, len(packed), hashlib.sha256(packed).hexdigest()
+        1, "manual", MADE_AT, "0.1.0", "sqlite", "pages", HEAD, files, len(packed), hashlib.sha256(packed).hexdigest()
     )
 
 

@@ -16,6 +16,7 @@ import zstandard
 
 from socbot.config import StorageConfig
 from socbot.storage.database import Database
+from socbot.storage.migrations import HEAD
 from socbot.storage.snapshots import Moment, Source
 from socbot.systems.backup import paths, tape
 from socbot.systems.backup.archive import clear_leftovers, extract, is_sealed, read_manifest, verify, write_archive
@@ -83,7 +84,7 @@ def test_permissions_come_back(tmp_path: Path) -> None:
     script = tmp_path / "run.sh"
     script.write_text("#!/bin/sh\n")
     script.chmod(0o750)
-    now = Moment("sqlite", "pages", "0003", 0, iter((Source("files/run.sh", script),)))
+    now = Moment("sqlite", "pages", HEAD, 0, iter((Source("files/run.sh", script),)))
     write_archive(tmp_path / "backup", INFO, now, keys=keyring(), seal=False)
     extract(tmp_path / "backup", tmp_path / "out", keyring())
     assert (tmp_path / "out/files/run.sh").stat().st_mode & 0o777 == 0o750
@@ -100,7 +101,7 @@ def test_a_backup_is_never_written_over(tmp_path: Path) -> None:
 
 def test_one_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     asked = iter([False, False, True])
-    now = Moment("sqlite", "pages", "0003", 0, iter([Source(f"a{n}", content=b"x") for n in range(9)]))
+    now = Moment("sqlite", "pages", HEAD, 0, iter([Source(f"a{n}", content=b"x") for n in range(9)]))
     with pytest.raises(Cancelled):
         write_archive(tmp_path / "b", INFO, now, keys=keyring(), seal=False, cancelled=lambda: next(asked))
     assert list(tmp_path.iterdir()) == []
@@ -109,7 +110,7 @@ def test_one_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
 def test_progress_goes_up_to_all_of_it(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     content = bytes(3_000_000)
-    now = Moment("sqlite", "pages", "0003", 3_000_000, iter((Source("a", content=content), Source("b", content=b"1"))))
+    now = Moment("sqlite", "pages", HEAD, 3_000_000, iter((Source("a", content=content), Source("b", content=b"1"))))
     write_archive(tmp_path / "b", INFO, now, keys=keyring(), seal=False, progress=lambda *each: told.append(each))
     assert told[-1] == (3_000_001, 3_000_001)
     told.clear()
@@ -243,7 +244,7 @@ def test_a_signature_by_a_key_that_is_not_ours_is_refused_where_there_is_one(tmp
 
 
 def packing(path: Path, target: Path) -> None:
-    now = Moment("sqlite", "pages", "0003", 0, iter((Source("files/it", path),)))
+    now = Moment("sqlite", "pages", HEAD, 0, iter((Source("files/it", path),)))
     write_archive(target, INFO, now, keys=keyring(), seal=False)
 
 
@@ -265,7 +266,7 @@ def test_a_path_that_is_named_may_be_a_link_and_what_is_beneath_it_may_not(tmp_p
     (folder / "link").symlink_to("/etc/passwd")
     (folder / "file").write_bytes(b"file")
     found = paths.sources([str(tmp_path / "config.yaml"), str(folder)])
-    now = Moment("sqlite", "pages", "0003", 0, held_still(list(found)))
+    now = Moment("sqlite", "pages", HEAD, 0, held_still(list(found)))
     write_archive(tmp_path / "backup", INFO, now, keys=keyring(), seal=False)
     extract(tmp_path / "backup", tmp_path / "out", keyring())
     assert list(contents(tmp_path / "out").values()) == [b"real", b"file"]
@@ -306,7 +307,7 @@ def test_an_operators_own_database_is_one_moment_too(tmp_path: Path, name: str) 
     connection.execute("INSERT INTO one VALUES (1)")
     files = [Source(f"files/own/{each.name}", each) for each in sorted(path.parent.iterdir())]
     assert len(files) == 3
-    now = Moment("sqlite", "pages", "0003", 0, held_still(files))
+    now = Moment("sqlite", "pages", HEAD, 0, held_still(files))
     write_archive(tmp_path / "backup", INFO, now, keys=keyring(), seal=False)
     connection.execute("COMMIT")  # and it was not disturbed
     connection.close()

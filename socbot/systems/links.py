@@ -1,0 +1,17 @@
+"""Links: where in the dashboard something can be seen, for the answers that name it."""
+
+from urllib.parse import quote
+
+
+class Links:
+    """Addresses of the dashboard's pages.
+
+    :ivar base: under which it is reached, without a slash at its end; empty while it is not served
+    """
+
+    def __init__(self) -> None:
+        self.base = ""
+
+    def to(self, *parts: str) -> str:
+        """The address of a page, such as ``to("errors", "E-7Q")``; empty while there is no dashboard."""
+        return "/".join((self.base, *(quote(part, safe="") for part in parts))) if self.base else ""

@@ -1,0 +1,143 @@
+"""The server: a thread with an event loop of its own, so that it answers when the bot's loop does not."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
+from types import TracebackType
+from typing import Self, TypeVar
+
+import anyio
+import anyio.to_thread
+from aiohttp import web
+from anyio.from_thread import BlockingPortal
+
+from socbot.web.app import App
+from socbot.web.host import Host
+
+T = TypeVar("T")
+
+PATIENCE = 10.0
+"""Seconds that a page waits for the bot's loop."""
+
+RETRY = 10.0
+"""Seconds after which a port that was in use is tried again."""
+
+PLATFORM = "web"
+"""The platform of what is done on the pages, as the owner or as who holds a token."""
+
+_log = logging.getLogger("socbot.web")
+
+
+class LoopBusy(Exception):
+    """The bot's loop did not answer in time."""
+
+
+class Web:
+    """Serves ``host`` while it is entered, as an async context manager.
+
+    A port that is in use keeps nobody from starting: it is said, and tried again.
+
+    :ivar address: under which the server listens, such as ``http://127.0.0.1:8787``; empty while it does not
+    :ivar failure: why it does not listen
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.address = ""
+        self.failure = ""
+        self._portal = BlockingPortal()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._tried = threading.Event()
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+
+    async def __aenter__(self) -> Self:
+        """Begin to listen.
+
+        :raises ConfigError: if it would be open to others without a token
+        """
+        await self._portal.__aenter__()
+        self._thread.start()
+        await anyio.to_thread.run_sync(self._tried.wait)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        """End what is under way and listen no more."""
+        self._ending = True
+        with anyio.CancelScope(shield=True):
+            if self._loop is not None and self._thread.is_alive():
+                self._loop.call_soon_threadsafe(self._stop.set)
+            await self._portal.stop(cancel_remaining=True)
+            await anyio.to_thread.run_sync(self._thread.join)
+            self.host.links.base = ""
+        return await self._portal.__aexit__(kind, error, traceback)
+
+    async def ask(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """What ``function`` gives, called on the bot's loop; for the server's own.
+
+        :raises LoopBusy: if that takes too long, or the bot has ended
+        """
+        try:
+            future = self._portal.start_task_soon(function, *arguments)
+            async with asyncio.timeout(PATIENCE):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise LoopBusy(f"The bot did not answer within {PATIENCE:g} s.") from None
+        except (RuntimeError, CancelledError) as error:
+            if self._ending:
+                raise LoopBusy("The bot is shutting down.") from error
+            raise
+
+    # -- on the thread --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:  # nobody is above this thread; whoever waits for its start is told
+            self.failure = f"{type(error).__name__}: {error}"
+            _log.exception("the dashboard has ended")
+        finally:
+            self.address = ""
+            self._tried.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        app = App(self.host, self.ask)
+        runner = web.AppRunner(app.application(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await self._listen(runner)
+            await self._stop.wait()
+        finally:
+            await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        """Return once it listens, or is to stop."""
+        config = self.host.config.web
+        while not self._stop.is_set():
+            try:
+                site = web.TCPSite(runner, config.host, config.port, backlog=1024)
+                await site.start()
+            except OSError as error:
+                if not self.failure:
+                    self.failure = f"{config.host} port {config.port}: {error.strerror or error}"
+                    _log.error("the dashboard does not listen: %s; trying again every %g s", self.failure, RETRY)
+                self._tried.set()
+                try:
+                    async with asyncio.timeout(RETRY):
+                        await self._stop.wait()
+                except TimeoutError:
+                    continue
+            else:
+                port = runner.addresses[0][1]
+                name = f"[{config.host}]" if ":" in config.host else config.host
+                self.failure, self.address = "", f"http://{name}:{port}"
+                self.host.links.base = config.url.rstrip("/") or self.address
+                _log.info("the dashboard is at %s", self.host.links.base)
+                self._tried.set()
+                return

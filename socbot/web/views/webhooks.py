@@ -1,0 +1,7 @@
+"""The webhooks."""
+
+from typing import Any
+
+from socbot.web.view import View
+
+VIEWS: tuple[View[Any, Any], ...] = ()
