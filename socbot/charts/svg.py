@@ -89,7 +89,8 @@ def _colours(palette: Mapping[str, str]) -> str:
 STYLE = (
     ".chart{width:100%;max-width:720px;font-family:system-ui,sans-serif}"
     + "".join(f".chart-{name}{{fill:var(--chart-{name});stroke:var(--chart-{name})}}" for name in LIGHT)
-    + f":root{{{_colours(LIGHT)}}}@media(prefers-color-scheme:dark){{:root:not([data-theme=light]){{{_colours(DARK)}}}}}"
+    + f":root{{{_colours(LIGHT)}}}"
+    + f"@media(prefers-color-scheme:dark){{:root:not([data-theme=light]){{{_colours(DARK)}}}}}"
     + f":root[data-theme=dark]{{{_colours(DARK)}}}"
 )
 """The style sheet for ``page_svg``: light, or dark where the reader prefers that or has chosen it (``data-theme``)."""
