@@ -186,6 +186,10 @@ class Health:
         failures = Counter(result.name for round in rounds for result in round.results if result.status != "healthy")
         return History(hours, rounds, dict(failures.most_common()), episodes)
 
+    async def episodes(self, since: float) -> tuple[Episode, ...]:
+        """Those that lasted, or ended, after that moment."""
+        return await self._database.read(lambda connection: records.episodes(connection, since))
+
     # -- rounds ---------------------------------------------------------------------------------------
 
     async def check(self) -> None:
