@@ -21,6 +21,7 @@ class Step(Struct, frozen=True):
     :param seconds: from entering it to leaving it, with all that it wraps
     :param own_seconds: the same without what it wraps
     :param fault: what it did wrong, if anything
+    :param entered: seconds after the outermost was entered
     """
 
     name: str
@@ -31,6 +32,7 @@ class Step(Struct, frozen=True):
     seconds: float = 0.0
     own_seconds: float = 0.0
     fault: str = ""
+    entered: float = 0.0
 
 
 class Stage(Struct, frozen=True):
@@ -114,6 +116,11 @@ class Trace(Struct, eq=False):
         return self._span(len(self.stages))
 
     @property
+    def handler_entered(self) -> float:
+        """How long after the outermost middleware the end of the chain was entered; 0 if it was not reached."""
+        return self._entered(len(self.stages))
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         notes: dict[str, str] = {}
         for name, fact in self._notes or ():
@@ -127,6 +134,9 @@ class Trace(Struct, eq=False):
     def _span(self, position: int) -> float:
         entered, left = self.times[2 * position], self.times[2 * position + 1]
         return left - entered if entered and left else 0.0
+
+    def _entered(self, position: int) -> float:
+        return max(0.0, self.times[2 * position] - self.times[0]) if self.times[2 * position] else 0.0
 
     def _step(self, position: int, notes: dict[str, str]) -> Step:
         stage = self.stages[position]
@@ -147,6 +157,7 @@ class Trace(Struct, eq=False):
             seconds,
             max(0.0, seconds - self._span(position + 1)),
             (self._faults or {}).get(position, ""),
+            self._entered(position),
         )
 
 

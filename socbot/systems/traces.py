@@ -1,7 +1,8 @@
 """Traces: the way that each of the last commands took through the chain, for as long as anybody may ask."""
 
 import re
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +22,9 @@ _DAY = 86_400.0
 _NOTE_LIMIT = 300
 _MOST_IN_ROW = 1_000  # a row holds the traces of one flush: a row for each would cost more than all the rest
 _ID = re.compile(r"[A-Z0-9-]{1,40}", re.ASCII)
+_PLACE = re.compile(r"(\d{1,18})-(\d{1,4})", re.ASCII)
+_LOOKED_AT, _ROWS = 20_000, 5_000  # what one search reads at most: some 40 ms
+_TOGETHER = 1_000  # traces that are read by one statement
 
 
 class TraceRecord(Struct, frozen=True):
@@ -31,6 +35,7 @@ class TraceRecord(Struct, frozen=True):
     :param refused_by: who refused, if it was refused
     :param seconds: the whole dispatch
     :param handler_seconds: the handler alone; None if it was not reached
+    :param handler_entered: seconds after the outermost middleware was entered
     """
 
     trace_id: str
@@ -47,6 +52,35 @@ class TraceRecord(Struct, frozen=True):
     seconds: float
     handler_seconds: float | None
     steps: tuple[Step, ...]
+    handler_entered: float = 0.0
+
+
+class Wanted(Struct, frozen=True):
+    """Which traces are looked for; what is empty is not asked for.
+
+    :param command: a command's own name
+    :param middleware: who refused, would have refused, answered or broke: a middleware, or ``permission`` and the like
+    :param person: who gave the command
+    """
+
+    status: str = ""
+    command: str = ""
+    middleware: str = ""
+    person: Identity | None = None
+
+
+class Found(Struct, frozen=True):
+    """Traces, newest first.
+
+    :param older: from where to go on, for ``newest``; empty if there is nothing older
+    :param looked_at: how many were looked at
+    :param back_to: when the oldest of those was given, in seconds since 1970; None if there was none
+    """
+
+    traces: tuple[TraceRecord, ...]
+    older: str
+    looked_at: int
+    back_to: float | None
 
 
 class _Packed(Struct, array_like=True):
@@ -71,7 +105,32 @@ class _Packed(Struct, array_like=True):
     faults: dict[int, str]
 
 
+class _Glance(Struct, array_like=True):
+    """What of a trace tells whether it is wanted; the rest is left as it is, which takes a third of the time."""
+
+    stages: msgspec.Raw
+    generation: int
+    times: msgspec.Raw
+    trace_id: str
+    at: float
+    platform: str
+    subject: str
+    guild: str
+    command: str
+    status: str
+    refused_by: str | None
+    reason: msgspec.Raw
+    error_id: msgspec.Raw
+    seconds: float
+    notes: msgspec.Raw
+    verdicts: dict[int, Verdict]
+
+
 _encode = msgspec.msgpack.Encoder().encode
+_apart = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_glance = msgspec.msgpack.Decoder(_Glance).decode
+_whole = msgspec.msgpack.Decoder(_Packed).decode
+_stages_of = msgspec.msgpack.Decoder(list[tuple[str, str, str]]).decode
 _decode = msgspec.msgpack.Decoder(list[_Packed]).decode
 
 
@@ -135,6 +194,25 @@ class Traces:
             return None
         await self._flush()
         return await self._database.read(lambda connection: _find(connection, key))
+
+    async def newest(self, wanted: Wanted = Wanted(), count: int = 50, before: str = "") -> Found:  # noqa: B008 (frozen)
+        """The newest traces that are ``wanted``, at most ``count``.
+
+        It looks at a bounded number: where few are wanted it may find fewer, and ``older`` goes on.
+
+        :param before: the ``older`` of what was found before
+        :raises ValueError: if ``before`` is none
+        """
+        place = _PLACE.fullmatch(before) if before else None
+        if before and place is None:
+            raise ValueError(f"before: {before!r} is no place in the traces")
+        row, position = (int(place[1]), int(place[2])) if place else (2**62, 0)
+        search = _Search(wanted, self._subjects(wanted.person), count)
+        await self._flush()
+        return await self._database.read(lambda connection: search.run(connection, row, position))
+
+    def _subjects(self, person: Identity | None) -> tuple[str, ...]:
+        return () if person is None else self._pseudonyms.all_of(person)
 
     def belongs_to(self, record: TraceRecord, identity: Identity) -> bool:
         """Whether ``identity`` gave the command."""
@@ -228,6 +306,84 @@ def _find(connection: Connection, key: str) -> TraceRecord | None:
     return None
 
 
+class _Search:
+    """A search through what is stored, from the newest on."""
+
+    def __init__(self, wanted: Wanted, subjects: Container[str], count: int) -> None:
+        self._wanted, self._subjects, self._count = wanted, subjects, count
+        self._found: list[TraceRecord] = []
+        self._looked_at = 0
+        self._back_to: float | None = None
+
+    def run(self, connection: Connection, row: int, position: int) -> Found:
+        """Begin before ``position`` in ``row``; rows and positions are counted upwards with time."""
+        last = ""
+        for id, traces in _stored(connection, row):
+            for place in range(min(position, len(traces)) if id == row else len(traces), 0, -1):
+                if len(self._found) == self._count or self._looked_at == _LOOKED_AT:
+                    return self._ended(connection, last)
+                glance, last = _glance(traces[place - 1]), f"{id}-{place - 1}"
+                self._looked_at, self._back_to = self._looked_at + 1, glance.at
+                if self._is_wanted(glance):
+                    self._found.append(_record(_whole(traces[place - 1])))
+        return self._ended(connection, last)
+
+    def _ended(self, connection: Connection, last: str) -> Found:
+        older = last if last and _is_any_before(connection, last) else ""
+        return Found(tuple(self._found), older, self._looked_at, self._back_to)
+
+    def _is_wanted(self, glance: _Glance) -> bool:
+        wanted = self._wanted
+        if (wanted.status and glance.status != wanted.status) or (wanted.command and glance.command != wanted.command):
+            return False
+        if wanted.person is not None and (glance.platform != wanted.person[0] or glance.subject not in self._subjects):
+            return False
+        return not wanted.middleware or wanted.middleware in _acted(glance)
+
+
+def _acted(glance: _Glance) -> Iterator[str]:
+    """Who did anything but let the command pass."""
+    if glance.refused_by:
+        yield glance.refused_by
+    if glance.verdicts:
+        stages = _stages_of(glance.stages)
+        yield from (stages[position][0] for position in glance.verdicts)
+
+
+def _stored(connection: Connection, row: int) -> Iterator[tuple[int, list[msgspec.Raw]]]:
+    """Rows of traces from ``row`` backwards, read a few at a time; as many as one search may look at."""
+    rows = connection.execute(
+        "SELECT id, count FROM traces WHERE id <= :row ORDER BY id DESC LIMIT :most", {"row": row, "most": _ROWS}
+    )
+    for some in _batches(rows):
+        packed = connection.execute(
+            "SELECT id, packed FROM traces WHERE id >= :last AND id <= :first ORDER BY id DESC",
+            {"first": some[0][0], "last": some[-1][0]},
+        )
+        for id, each in packed:
+            yield id, _apart(each)
+
+
+def _batches(rows: Sequence[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    some: list[tuple[Any, ...]] = []
+    traces = 0
+    for row in rows:
+        if some and traces + row[1] > _TOGETHER:
+            yield some
+            some, traces = [], 0
+        some.append(row)
+        traces += row[1]
+    if some:
+        yield some
+
+
+def _is_any_before(connection: Connection, place: str) -> bool:
+    row, _, position = place.partition("-")
+    if position != "0":
+        return True
+    return bool(connection.execute("SELECT 1 FROM traces WHERE id < :row LIMIT 1", {"row": int(row)}))
+
+
 def _record(packed: _Packed) -> TraceRecord:
     trace = _unpacked(packed)
     return TraceRecord(
@@ -245,6 +401,7 @@ def _record(packed: _Packed) -> TraceRecord:
         packed.seconds,
         trace.handler_seconds if trace.handler_reached else None,
         trace.steps,
+        trace.handler_entered if trace.handler_reached else 0.0,
     )
 
 

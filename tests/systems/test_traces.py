@@ -7,7 +7,7 @@ from socbot.dispatch.chain import Layer, Placement
 from socbot.dispatch.context import Context, Handler
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
-from socbot.systems.traces import TraceRecord
+from socbot.systems.traces import TraceRecord, Wanted
 from tests.observed import DOOR_SECONDS, Observed, observed
 
 ERROR = """INSERT INTO errors (error_id, group_id, at, severity, type, message, command, platform, subject, guild,
@@ -107,3 +107,90 @@ async def test_a_trace_belongs_to_whoever_gave_the_command_also_under_a_pseudony
         assert world.traces.belongs_to(record, ("local", "7"))
         assert not world.traces.belongs_to(record, ("local", "8"))
         assert not world.traces.belongs_to(record, ("irc", "7"))
+
+
+async def told(world: Observed) -> list[str]:
+    """Commands of every kind, from several people; their trace ids, newest first."""
+    world.clock.forward(3600)  # what is no command is answered once in a while only
+    said = ("!ping", "7"), ("!take 5", "8"), ("!ping", "banned"), ("!broken", "7"), ("!secret", "8"), ("!nope", "7")
+    return [trace_id(await world.say(text, author)) for text, author in said][::-1]
+
+
+async def all_pages(world: Observed, wanted: Wanted, count: int) -> list[list[str]]:
+    pages, older = [], ""
+    while True:
+        page = await world.traces.newest(wanted, count, older)
+        pages.append([record.trace_id for record in page.traces])
+        if not (older := page.older):
+            return pages
+
+
+@pytest.mark.parametrize("flushes", ["one", "many"])
+async def test_the_newest_come_first_page_by_page(either_storage: StorageConfig, flushes: str) -> None:
+    async with observed(either_storage) as world:
+        ids = await told(world)
+        if flushes == "many":
+            for _ in range(3):
+                await world.telemetry.flush()
+                ids = await told(world) + ids
+        everything = [id for page in await all_pages(world, Wanted(), 4) for id in page]
+        assert everything == ids
+        assert (await all_pages(world, Wanted(), 3))[0] == ids[:3]
+        whole = await world.traces.newest(count=len(ids))
+        assert (whole.older, whole.looked_at) == ("", len(ids))
+        first = await found(world, ids[-1])
+        assert (whole.traces[-1], whole.back_to) == (first, first.at)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        (Wanted(status="ok"), [4, 5]),
+        (Wanted(command="ping"), [3, 5]),
+        (Wanted(command="ping", status="refused"), [3]),
+        (Wanted(middleware="door"), [3]),
+        (Wanted(middleware="permission"), [1]),
+        (Wanted(person=("local", "7")), [0, 2, 5]),
+        (Wanted(person=("irc", "7")), []),
+        (Wanted(status="unknown"), [0]),
+    ],
+)
+async def test_what_is_wanted_is_found(storage: StorageConfig, wanted: Wanted, places: list[int]) -> None:
+    async with observed(storage) as world:
+        ids = await told(world)
+        assert await all_pages(world, wanted, 50) == [[ids[place] for place in places]]
+
+
+async def test_a_person_is_found_under_a_pseudonym_too(storage: StorageConfig) -> None:
+    async with observed(storage, analytics=AnalyticsConfig(hash_ids=True)) as world:
+        ids = await told(world)
+        assert (await all_pages(world, Wanted(person=("local", "8")), 50)) == [[ids[1], ids[4]]]
+
+
+async def test_a_search_reads_a_bounded_number_and_goes_on_from_there(
+    storage: StorageConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socbot.systems.traces._LOOKED_AT", 4)
+    async with observed(storage) as world:
+        ids = await told(world)
+        page = await world.traces.newest(Wanted(middleware="door"), 1)
+        assert (len(page.traces), page.looked_at) == (1, 4)
+        page = await world.traces.newest(Wanted(person=("local", "8"), command="take"))
+        assert (page.traces, page.looked_at, page.older != "") == ((), 4, True)
+        page = await world.traces.newest(Wanted(person=("local", "8"), command="take"), 50, page.older)
+        assert [record.trace_id for record in page.traces] == [ids[4]]
+
+
+@pytest.mark.parametrize("before", ["x", "1", "1-", "-1", "1-2-3", "9" * 40 + "-1", "1-99999", "' OR 1"])
+async def test_what_is_no_place_is_refused(storage: StorageConfig, before: str) -> None:
+    async with observed(storage) as world:
+        with pytest.raises(ValueError, match="no place in the traces"):
+            await world.traces.newest(before=before)
+        assert (await world.traces.newest(before="7-9999")).traces == ()
+
+
+async def test_each_step_says_when_it_was_entered(storage: StorageConfig) -> None:
+    async with observed(storage) as world:
+        record = await found(world, trace_id(await world.say("!take 100")))
+        assert [step.entered for step in record.steps] == pytest.approx([0.0, DOOR_SECONDS, DOOR_SECONDS])
+        assert record.handler_entered == pytest.approx(DOOR_SECONDS)
