@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from socbot.config import Loaded
-    from socbot.dispatch.outcomes import Outcome
 
 _EXIT_CODES = {
     "ok": EXIT_OK,
@@ -181,6 +180,7 @@ async def _execute(arguments: "Namespace", loaded: "Loaded") -> int:
     from socbot.bot import Bot
     from socbot.dispatch.messages import Answer
     from socbot.dispatch.replies import Reply
+    from socbot.dispatch.summaries import summary
     from socbot.transports.console import OWNER, PLATFORM, Console, Speaker
 
     speaker = Speaker(arguments.user or OWNER, arguments.guild or None)
@@ -193,7 +193,7 @@ async def _execute(arguments: "Namespace", loaded: "Loaded") -> int:
         stopped = bot.lifecycle.stopping.is_set()
         exit_code = bot.lifecycle.exit_code
     if arguments.json:
-        print(msgspec.json.encode(outcome_object(outcome)).decode())
+        print(msgspec.json.encode(summary(outcome)).decode())
     elif outcome.reply is not None and outcome.reply.question is not None:
         await console.show(Reply(outcome.reply.text, tone="warn"))
         console.write("Nothing was done; --yes confirms.")
@@ -206,30 +206,6 @@ async def _execute(arguments: "Namespace", loaded: "Loaded") -> int:
             f"({outcome.status}" + (f" by {outcome.refused_by}: {outcome.reason})" if outcome.refused_by else ")")
         )
     return exit_code if stopped and exit_code else _EXIT_CODES[outcome.status]
-
-
-def outcome_object(outcome: "Outcome") -> dict[str, Any]:
-    """An outcome as ``exec --json`` prints it."""
-    reply = outcome.reply
-    return {
-        "outcome": outcome.status,
-        "command": outcome.command,
-        "refused_by": outcome.refused_by,
-        "reason": outcome.reason,
-        "error_id": outcome.error_id,
-        "trace_id": outcome.trace.id if outcome.trace else None,
-        "ms": round(outcome.seconds * 1000, 3),
-        "reply": None
-        if reply is None
-        else {
-            "title": reply.title,
-            "text": "\n".join(part for part in (reply.text, *reply.items) if part),
-            "fields": [{"name": field.name, "value": field.value} for field in reply.fields],
-            "tone": reply.tone,
-            "files": [{"name": file.name, "bytes": len(file.content)} for file in reply.files],
-            "private": reply.private,
-        },
-    }
 
 
 def _check(arguments: "Namespace") -> int:
