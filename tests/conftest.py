@@ -1,5 +1,6 @@
 """What every test can have: a whole bot on a scratch store, and a clock in hand."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from socbot.config import BackupConfig, Config, StorageConfig
 from socbot.dispatch.replies import Reply
 from socbot.testing import OWNER, FakeClock
 from tests.postgresql import Server, running_server
+
+os.environ.setdefault("SOCBOT_WEB__PORT", "0")  # bots that tests run as processes do not want the same one
 
 MakeBot: TypeAlias = Callable[..., AbstractAsyncContextManager[Bot]]
 

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("SOCBOT_", "DISCORD_", "BOT_"))}
+ENVIRONMENT = {
+    **{key: value for key, value in os.environ.items() if not key.startswith(("SOCBOT_", "DISCORD_", "BOT_"))},
+    "SOCBOT_WEB__PORT": "0",  # each its own
+}
 
 
 def socbot(folder: Path, *arguments: str, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
