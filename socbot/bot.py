@@ -256,6 +256,7 @@ class Bot:
         self.owners = frozenset((*map(identity_of, config.bot.owners), *self._own_owners))
         pseudonyms = self._pseudonyms = Pseudonyms(database, clock, enabled=config.analytics.hash_ids)
         self.zone = zone = ZoneInfo(config.bot.time_zone)
+        self.links = Links()
         self.signals = Signals(database, clock, self.random, config.signals, self.redactor)
         self.audit = Audit(database, clock, self.redactor, pseudonyms.of)
         self.egress = Client(config.webhooks.allow, timeout=config.webhooks.timeout, proxy=config.webhooks.proxy)
@@ -274,6 +275,7 @@ class Bot:
         self.incidents = Incidents(database, clock, self.random, self.signals)
         self.blacklist = Blacklist(database, clock, config.blacklist, self._is_protected, self.audit)
         self.rate_limiter = RateLimiter(database, clock, config.rate_limit, self.blacklist, self.signals, self.audit)
+        self.rate_limiter.links = self.links
         self.profiler = Profiler(database, flush, clock, config.profiler, pseudonyms)
         self.traces = Traces(database, flush, clock, config.analytics, pseudonyms)
         self.errors = Errors(
@@ -286,6 +288,7 @@ class Bot:
             signals=self.signals,
             name_of=pseudonyms.of,
             zone=zone,
+            page=lambda error_id: self.links.to("errors", *filter(None, (error_id,))),
         )
         self.analytics = Analytics(database, flush, clock, config.analytics, pseudonyms, zone)
         self.erasure = Erasure(database, self._flush_all, clock, pseudonyms)
@@ -297,7 +300,6 @@ class Bot:
         self.supervisor.on_failed(self._job_failed)
         self.logs = Logs(database, clock, config.logs, self.redactor, zone)
         self.completions = Completions()
-        self.links = Links()
         self.access = Access(database, clock, self.random, config.web)
         self.vitals = Vitals(clock)
         self.vitals.telemetry = lambda: (self.telemetry.waiting, self.telemetry.dropped)
@@ -334,6 +336,7 @@ class Bot:
             notify=self.notify,
             redact=self.redactor,
             zone=zone,
+            page=lambda: self.links.to("health"),
         )
         self.health.switch.call = through(self.egress)
         self.health.add(*self._checks(config), *chain.from_iterable(map(checks_of, config.health.checks)))

@@ -57,6 +57,14 @@ class Entry(Struct, frozen=True):
         return (self.platform, self.id)
 
 
+class Listed(Struct, frozen=True):
+    """An entry, with the commands that it has stopped up to the last flush of the telemetry, and when it last did."""
+
+    entry: Entry
+    blocked: int
+    blocked_at: float | None
+
+
 class Change(Struct, frozen=True):
     """One thing that was done about a user or guild."""
 
@@ -382,6 +390,33 @@ class Blacklist:
             lambda connection: tuple(each for each in self._in_force(connection) if kind in (None, each.kind))
         )
 
+    def count(self, kind: Kind) -> int:
+        """How many are listed, from memory; the last to expire are among them until the next sweep."""
+        return len(self._ends[kind])
+
+    async def listing(
+        self, kind: Kind | None = None, text: str = "", *, limit: int = 50, skip: int = 0
+    ) -> tuple[Listed, ...]:
+        """Entries that are in force, newest first.
+
+        :param text: what ``platform:id`` has in it, in either case
+        """
+        self._require_loaded()
+        now = self.clock.time()
+        found = await self._database.read(lambda connection: _listing(connection, kind, text, now, limit, skip))
+        return tuple(each for each in found if self.is_listed(each.entry.kind, each.entry.identity))
+
+    async def blocked(self, kind: Kind, identity: Identity) -> tuple[int, float | None]:
+        """How many commands of ``identity`` were stopped, up to the last flush of the telemetry, and when it was last."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT count, last_at FROM blacklist_attempts"
+                " WHERE platform = :platform AND kind = :kind AND subject = :subject",
+                _key(kind, identity),
+            )
+        )
+        return rows[0] if rows else (0, None)
+
     def _in_force(self, connection: Connection) -> Iterator[Entry]:
         rows = connection.execute(f"SELECT {_COLUMNS} FROM blacklist ORDER BY added_at DESC, subject")
         entries = (Entry(*row) for row in rows)
@@ -464,6 +499,23 @@ def _find(connection: Connection, kind: Kind, identity: Identity) -> Entry | Non
         _key(kind, identity),
     )
     return Entry(*rows[0]) if rows else None
+
+
+def _listing(
+    connection: Connection, kind: Kind | None, text: str, now: float, limit: int, skip: int
+) -> list[Listed]:
+    pattern = storable(text).lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    where = "(b.expires_at IS NULL OR b.expires_at > :now)"
+    where += " AND b.kind = :kind" if kind is not None else ""
+    where += " AND LOWER(b.platform || ':' || b.subject) LIKE :pattern ESCAPE '!'" if text else ""
+    rows = connection.execute(
+        f"SELECT {', '.join(f'b.{name}' for name in _COLUMNS.split(', '))}, COALESCE(a.count, 0), a.last_at"
+        " FROM blacklist b LEFT JOIN blacklist_attempts a"
+        f" ON a.platform = b.platform AND a.kind = b.kind AND a.subject = b.subject WHERE {where}"
+        " ORDER BY b.added_at DESC, b.subject LIMIT :limit OFFSET :skip",
+        {"now": now, "kind": kind, "pattern": f"%{pattern}%", "limit": limit, "skip": skip},
+    )
+    return [Listed(Entry(*entry), blocked, at) for *entry, blocked, at in rows]
 
 
 def _added(connection: Connection, entry: Entry, also: Callable[[Connection, Entry], object] | None) -> Entry | None:

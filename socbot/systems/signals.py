@@ -202,13 +202,25 @@ class Signals:
     # -- asking -----------------------------------------------------------------------------------------
 
     async def recent(
-        self, kind: Kind | None = None, *, guild: str | None = None, limit: int = 50
+        self,
+        kind: Kind | None = None,
+        *,
+        guild: str | None = None,
+        limit: int = 50,
+        severity: Severity | None = None,
+        before: float | None = None,
     ) -> tuple[Raised, ...]:
         """The last signals, newest first, and where they were delivered.
 
         :param guild: those of this one alone, as ``platform:id``
+        :param before: those that were last raised before this moment, in seconds since 1970
         """
-        return await self._database.read(lambda connection: _recent(connection, kind, guild, limit))
+        wanted = _Wanted(kind, guild, severity, before, limit)
+        return await self._database.read(lambda connection: _recent(connection, wanted))
+
+    async def find(self, id: str) -> Raised | None:
+        """The signal of that id, in either case, and where it was delivered."""
+        return await self._database.read(lambda connection: _find(connection, storable(id, 64).upper()))
 
     async def tidy(self) -> None:
         """Drop what is older than ``signals.retention_days``."""
@@ -249,19 +261,38 @@ def _signal(row: Sequence[Any]) -> Signal:
     return msgspec.convert(values | {"fields": msgspec.json.decode(values["fields"])}, Signal)
 
 
-def _recent(connection: Connection, kind: Kind | None, guild: str | None, limit: int) -> tuple[Raised, ...]:
-    wanted: dict[str, Any] = {"limit": limit}
+class _Wanted(Struct, frozen=True):
+    kind: Kind | None
+    guild: str | None
+    severity: Severity | None
+    before: float | None
+    limit: int
+
+
+def _recent(connection: Connection, wanted: _Wanted) -> tuple[Raised, ...]:
+    values: dict[str, Any] = {"limit": wanted.limit}
     where = []
-    if kind is not None:
+    if wanted.kind is not None:
         where.append("kind = :kind")
-        wanted["kind"] = kind
-    if guild is not None:
-        begins = _encoded(((_GUILD, storable(guild)),))[:-1]  # without the bracket that would close the list
+        values["kind"] = wanted.kind
+    if wanted.severity is not None:
+        where.append("severity = :severity")
+        values["severity"] = wanted.severity
+    if wanted.before is not None:
+        where.append("last_at < :before")
+        values["before"] = wanted.before
+    if wanted.guild is not None:
+        begins = _encoded(((_GUILD, storable(wanted.guild)),))[:-1]  # without the bracket that would close the list
         where.append("substr(fields, 1, :length) = :begins")
-        wanted |= {"begins": begins, "length": len(begins)}
+        values |= {"begins": begins, "length": len(begins)}
     matching = "WHERE " + " AND ".join(where) if where else ""
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM signals {matching} ORDER BY last_at DESC LIMIT :limit", wanted)
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM signals {matching} ORDER BY last_at DESC LIMIT :limit", values)
     return tuple(Raised(signal, _deliveries(connection, signal.id)) for signal in map(_signal, rows))
+
+
+def _find(connection: Connection, signal_id: str) -> Raised | None:
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM signals WHERE signal_id = :id", {"id": signal_id})
+    return Raised(_signal(rows[0]), _deliveries(connection, signal_id)) if rows else None
 
 
 def _deliveries(connection: Connection, signal_id: str) -> tuple[tuple[str, str], ...]:

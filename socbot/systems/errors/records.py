@@ -13,6 +13,14 @@ from socbot.systems.errors.anatomy import Severity
 
 State: TypeAlias = Literal["open", "resolved"]
 
+Standing: TypeAlias = Literal["open", "came back", "muted", "resolved"]
+"""How a group stands now: a mute ends by itself, and an open one may have been resolved before."""
+
+Order: TypeAlias = Literal["recent", "frequent"]
+
+BACK = "it came back"
+"""Who has opened a resolved group again."""
+
 HOUR = 3_600.0
 DAY = 86_400.0
 
@@ -65,6 +73,33 @@ class Group(Struct, frozen=True):
     users: int
 
 
+class Listed(Struct, frozen=True):
+    """A group in a listing.
+
+    :param within: its errors within the time that was asked for, by ``hours`` too, each by its beginning
+    """
+
+    group: Group
+    standing: Standing
+    within: int
+    hours: tuple[tuple[float, int], ...]
+
+
+class Wanted(Struct, frozen=True):
+    """Which groups a listing has; None and an empty text are all.
+
+    :param since: from when on errors are counted, in seconds since 1970
+    """
+
+    since: float
+    order: Order = "recent"
+    standing: Standing | None = None
+    severity: Severity | None = None
+    command: str = ""
+    limit: int = 50
+    skip: int = 0
+
+
 class HourCount(Struct, frozen=True):
     """How many errors of a group there were in an hour, which began at ``at``."""
 
@@ -108,7 +143,7 @@ _INSERT_RECORD = (
 _SELECT_RECORD = f"SELECT {', '.join(_RECORD)} FROM errors"
 _NEWEST_FIRST = "ORDER BY at DESC, error_id DESC"
 
-_UPSERT_GROUP = """
+_UPSERT_GROUP = f"""
     INSERT INTO error_groups (group_id, type, severity, command, template, first_at, last_at, count, state)
     VALUES (:group_id, :type, :severity, :command, :template, :at, :at, 1, 'open')
     ON CONFLICT (group_id) DO UPDATE SET
@@ -116,7 +151,7 @@ _UPSERT_GROUP = """
         last_at = CASE WHEN excluded.last_at > error_groups.last_at THEN excluded.last_at ELSE error_groups.last_at END,
         count = error_groups.count + 1,
         state = 'open',
-        changed_by = CASE WHEN error_groups.state = 'resolved' THEN 'it came back' ELSE error_groups.changed_by END,
+        changed_by = CASE WHEN error_groups.state = 'resolved' THEN '{BACK}' ELSE error_groups.changed_by END,
         changed_at = CASE WHEN error_groups.state = 'resolved' THEN excluded.last_at ELSE error_groups.changed_at END
 """
 _COUNT_GROUP = """
@@ -133,6 +168,10 @@ _SELECT_GROUP = f"""
     FROM error_groups g LEFT JOIN errors e ON e.group_id = g.group_id
 """
 _GROUP_BY = f"GROUP BY {', '.join(f'g.{name}' for name in _GROUP)}"
+_STANDING = (
+    "CASE WHEN g.state = 'resolved' THEN 'resolved' WHEN g.muted_until > :now THEN 'muted'"
+    f" WHEN g.changed_by = '{BACK}' THEN 'came back' ELSE 'open' END"
+)
 
 
 # -- writing ------------------------------------------------------------------------------------------
@@ -263,6 +302,110 @@ def groups(connection: Connection, since: float = 0.0, count: int = 1_000_000) -
     """The groups seen since then, the newest first."""
     sql = f"{_SELECT_GROUP} WHERE g.last_at >= :since {_GROUP_BY} ORDER BY g.last_at DESC, g.group_id LIMIT :count"
     return [_group(row) for row in connection.execute(sql, {"since": since, "count": count})]
+
+
+def standing(group: Group, now: float) -> Standing:
+    """How ``group`` stands; the same as in a listing."""
+    if group.state == "resolved":
+        return "resolved"
+    if group.muted_until is not None and group.muted_until > now:
+        return "muted"
+    return "came back" if group.changed_by == BACK else "open"
+
+
+def listing(connection: Connection, wanted: Wanted, now: float) -> list[Listed]:
+    """The groups that are ``wanted``, each with its course."""
+    filters = {
+        f"{_STANDING} = :standing": bool(wanted.standing),
+        "g.severity = :severity": bool(wanted.severity),
+        "g.command = :command": bool(wanted.command),
+    }
+    where = " AND ".join(("1 = 1", *(text for text, asked in filters.items() if asked)))
+    order = "counted DESC, g.last_at DESC" if wanted.order == "frequent" else "g.last_at DESC"
+    rows = connection.execute(
+        f"SELECT g.group_id, {_STANDING}, COALESCE(h.total, 0) AS counted FROM error_groups g LEFT JOIN"
+        " (SELECT group_id, CAST(SUM(count) AS BIGINT) AS total FROM error_hours WHERE hour >= :first"
+        f" GROUP BY group_id) h ON h.group_id = g.group_id WHERE {where}"
+        f" ORDER BY {order}, g.group_id LIMIT :limit OFFSET :skip",
+        {
+            "now": now,
+            "standing": wanted.standing,
+            "severity": wanted.severity,
+            "command": wanted.command,
+            "first": int(wanted.since // HOUR),
+            "limit": wanted.limit,
+            "skip": wanted.skip,
+        },
+    )
+    if not rows:
+        return []
+    ids, names = _each([group_id for group_id, _, _ in rows])
+    found = connection.execute(f"{_SELECT_GROUP} WHERE g.group_id IN ({names}) {_GROUP_BY}", ids)
+    known = {group.group_id: group for group in map(_group, found)}
+    courses = _courses(connection, names, ids, wanted.since)
+    return [Listed(known[id], state, count, courses.get(id, ())) for id, state, count in rows if id in known]
+
+
+def course(connection: Connection, group_id: str, since: float) -> tuple[tuple[float, int], ...]:
+    """The errors of a group in each hour that had any, oldest first."""
+    return _courses(connection, ":id", {"id": group_id}, since).get(group_id, ())
+
+
+def _courses(
+    connection: Connection, names: str, ids: Mapping[str, str], since: float
+) -> dict[str, tuple[tuple[float, int], ...]]:
+    rows = connection.execute(
+        f"SELECT group_id, hour, count FROM error_hours WHERE hour >= :first AND group_id IN ({names}) ORDER BY hour",
+        {**ids, "first": int(since // HOUR)},
+    )
+    found: dict[str, list[tuple[float, int]]] = {}
+    for group_id, hour, count in rows:
+        found.setdefault(group_id, []).append((hour * HOUR, count))
+    return {group_id: tuple(hours) for group_id, hours in found.items()}
+
+
+def _each(values: Sequence[str]) -> tuple[dict[str, str], str]:
+    """``values`` by names, and the names as a list in SQL."""
+    named = {f"v{number}": value for number, value in enumerate(values)}
+    return named, ", ".join(f":{name}" for name in named)
+
+
+def standings(connection: Connection, now: float) -> dict[Standing, int]:
+    """How many groups stand in which way."""
+    rows = connection.execute(f"SELECT {_STANDING}, COUNT(*) FROM error_groups g GROUP BY 1", {"now": now})
+    return {state: count for state, count in rows}
+
+
+def commands(connection: Connection, limit: int) -> tuple[str, ...]:
+    """The commands that have groups, those with most of them first."""
+    rows = connection.execute(
+        "SELECT command, COUNT(*) FROM error_groups WHERE command <> '' GROUP BY command"
+        " ORDER BY 2 DESC, command LIMIT :limit",
+        {"limit": limit},
+    )
+    return tuple(command for command, _ in rows)
+
+
+def occurrences(connection: Connection, group_id: str, limit: int) -> list[Record]:
+    """The newest records of a group, newest first."""
+    return [
+        _record(row)
+        for row in connection.execute(
+            f"{_SELECT_RECORD} WHERE group_id = :group_id {_NEWEST_FIRST} LIMIT :limit",
+            {"group_id": group_id, "limit": limit},
+        )
+    ]
+
+
+def of_user(connection: Connection, platform: str, subject: str, limit: int) -> list[Record]:
+    """The newest records of what befell somebody, newest first."""
+    return [
+        _record(row)
+        for row in connection.execute(
+            f"{_SELECT_RECORD} WHERE platform = :platform AND subject = :subject {_NEWEST_FIRST} LIMIT :limit",
+            {"platform": platform, "subject": subject, "limit": limit},
+        )
+    ]
 
 
 def hours(connection: Connection, since: float) -> list[HourCount]:

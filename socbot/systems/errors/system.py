@@ -35,8 +35,20 @@ from socbot.systems.errors.figures import (
     slot_names,
     start_of,
 )
-from socbot.systems.errors.records import DAY, HOUR, Contents, Group, HourCount, Occurrence, Record, Uncounted
-from socbot.systems.errors.watch import Watch
+from socbot.systems.errors.records import (
+    DAY,
+    HOUR,
+    Contents,
+    Group,
+    HourCount,
+    Listed,
+    Occurrence,
+    Record,
+    Standing,
+    Uncounted,
+    Wanted,
+)
+from socbot.systems.errors.watch import Pace, Page, Watch, nowhere
 from socbot.systems.identities import storable
 from socbot.systems.signals import Draft, Signals
 from socbot.tracebacks import Redact, describe
@@ -84,6 +96,7 @@ class Errors:
 
     :param redact: takes the secrets out of all that is kept
     :param name_of: how a user is written down
+    :param page: the address of an error's page, for notices
     :param notify: tells the owner; called by the job ``error_check`` alone, as is
     :param signals: by which other systems are told
     :ivar zone: the bot's time zone, in which hours and days are told
@@ -103,6 +116,7 @@ class Errors:
         signals: Signals | None = None,
         name_of: Callable[[Identity], str] = _own_name,
         zone: tzinfo = UTC,
+        page: Page = nowhere,
     ) -> None:
         self._name_of = name_of
         self.zone = zone
@@ -110,7 +124,7 @@ class Errors:
         self._redact: Redact = redact or Redactor()
         self._notify, self._signals = notify, signals
         self._config = config
-        self._watch = Watch(config)
+        self._watch = Watch(config, page)
         self._resolved: set[str] = set()
         self._muted: dict[str, float] = {}
         self._bursts: dict[str, _Burst] = {}
@@ -449,6 +463,44 @@ class Errors:
     async def search(self, query: str, count: int = 100) -> list[Record]:
         """The newest errors that have ``query`` in their command, user, type, message or id."""
         return await self._database.read(lambda connection: records.search(connection, query, count))
+
+    async def listing(self, wanted: Wanted) -> tuple[Listed, ...]:
+        """The groups that are ``wanted``, each with its course."""
+        await self.flush()
+        now = self._clock.time()
+        return tuple(await self._database.read(lambda connection: records.listing(connection, wanted, now)))
+
+    async def standings(self) -> dict[Standing, int]:
+        """How many groups are open, back, muted and resolved."""
+        now = self._clock.time()
+        return await self._database.read(lambda connection: records.standings(connection, now))
+
+    def standing(self, group: Group) -> Standing:
+        """How ``group`` stands now."""
+        return records.standing(group, self._clock.time())
+
+    async def commands(self, limit: int = 50) -> tuple[str, ...]:
+        """The commands that have failed."""
+        return await self._database.read(lambda connection: records.commands(connection, limit))
+
+    async def course(self, group_id: str, since: float) -> tuple[tuple[float, int], ...]:
+        """The errors of a group in each hour that had any, by its beginning, oldest first."""
+        await self.flush()
+        return await self._database.read(lambda connection: records.course(connection, group_id, since))
+
+    async def occurrences(self, group_id: str, limit: int = 50) -> list[Record]:
+        """The newest errors of a group, newest first."""
+        return await self._database.read(lambda connection: records.occurrences(connection, group_id, limit))
+
+    async def of_user(self, identity: Identity, limit: int = 20) -> list[Record]:
+        """The newest errors that befell somebody, newest first."""
+        subject = self._name_of(identity)
+        return await self._database.read(lambda connection: records.of_user(connection, identity[0], subject, limit))
+
+    @property
+    def pace(self) -> Pace:
+        """How fast errors come, against what is too fast."""
+        return self._watch.pace(self._clock.monotonic())
 
     async def group(self, group_id: str) -> Group | None:
         known = group_id.upper()

@@ -1,7 +1,8 @@
 """What the owner is told of the errors, and when: at once, but never in a storm."""
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -24,6 +25,29 @@ class News(Struct, frozen=True):
     signal: Draft
 
 
+Page: TypeAlias = Callable[[str], str]
+"""The address of the page of an error, or of all of them; empty while none is served."""
+
+
+def nowhere(error_id: str) -> str:
+    return ""
+
+
+class Pace(Struct, frozen=True):
+    """How fast errors come, against what is too fast.
+
+    :param count: errors within the last ``window`` seconds; ``threshold`` stands for it and more
+    :param since: since when there are too many, in seconds since 1970; None while there are not
+    :param counted: how many there were since then
+    """
+
+    count: int
+    threshold: int
+    window: float
+    since: float | None = None
+    counted: int = 0
+
+
 class Watch:
     """Decides on notices. Its times are ``Clock.monotonic``.
 
@@ -34,7 +58,9 @@ class Watch:
       goes on is told again every hour.
     """
 
-    def __init__(self, config: ErrorsConfig) -> None:
+    def __init__(self, config: ErrorsConfig, page: Page = nowhere) -> None:
+        """:param page: the address of an error's page; empty where there is none"""
+        self._page = page
         self._seen: dict[str, float] = {}
         self._held: list[tuple[Record, bool]] = []
         self._critical_told = float("-inf")
@@ -51,6 +77,12 @@ class Watch:
     def is_busy(self) -> bool:
         """Whether something may become due soon without another error."""
         return bool(self._held) or self._episode is not None
+
+    def pace(self, now: float) -> Pace:
+        """How fast errors come now; muted groups do not count."""
+        episode = self._episode
+        since, counted = (None, 0) if episode is None else (episode.began_at, episode.count)
+        return Pace(self._left_in_window(now), self._config.error_rate_threshold, self._window, since, counted)
 
     def saw(self, record: Record, now: float, *, came_back: bool) -> None:
         """Take an error into account; ``came_back`` if its group was resolved."""
@@ -71,7 +103,7 @@ class Watch:
     def due(self, now: float) -> Iterator[News]:
         """What is to be told now."""
         if self._held and now - self._critical_told >= _BETWEEN_CRITICAL:
-            yield News(single_notice(self._held), single_signal(self._held))
+            yield News(single_notice(self._held, self._page), single_signal(self._held))
             self._held, self._critical_told = [], now
         episode = self._episode
         if episode is None:
@@ -93,6 +125,7 @@ class Watch:
                 Field("Top Error Types", episode.top_types),
                 Field("Critical", str(episode.critical)),
                 Field("Action", "See `error_dashboard` and `error_trends`; the end of it will be told."),
+                *_page_field(self._page("")),
             ),
             tone="warn",
             private=True,
@@ -168,7 +201,7 @@ def single_signal(held: list[tuple[Record, bool]]) -> Draft:
     )
 
 
-def single_notice(held: list[tuple[Record, bool]]) -> Reply:
+def single_notice(held: list[tuple[Record, bool]], page: Page = nowhere) -> Reply:
     """One error, critical or of a resolved group, and how many others there are."""
     record = _chosen(held)
     came_back = [record.group_id for record, came_back in held if came_back]
@@ -187,10 +220,15 @@ def single_notice(held: list[tuple[Record, bool]]) -> Reply:
             Field("Severity", record.severity),
             Field("Message", escape(record.message, 300) or "none", inline=False),
             Field("Error id", f"`{record.error_id}`"),
+            *_page_field(page(record.error_id)),
         ),
         tone="error",
         private=True,
     )
+
+
+def _page_field(address: str) -> tuple[Field, ...]:
+    return (Field("Page", address, inline=False),) if address else ()
 
 
 def _recovered(episode: _Episode, now: float) -> Reply:

@@ -4,10 +4,11 @@ from socbot.systems.health.checks import STATUSES, Check, Measured, Status
 from socbot.systems.health.episodes import SIGNS
 from socbot.systems.health.meters import Stall
 from socbot.systems.health.probes import Fact, Probe
-from socbot.systems.health.records import Episode, Result, Round
-from socbot.systems.health.system import Health, History
+from socbot.systems.health.records import Episode, Result, Round, Step
+from socbot.systems.health.system import ESSENTIAL, Health, History, Overall
 
 __all__ = [
+    "ESSENTIAL",
     "SIGNS",
     "STATUSES",
     "Check",
@@ -16,9 +17,11 @@ __all__ = [
     "Health",
     "History",
     "Measured",
+    "Overall",
     "Probe",
     "Result",
     "Round",
     "Stall",
     "Status",
+    "Step",
 ]

@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 
 from socbot.config import HealthConfig
 from socbot.dispatch.arguments import Duration
-from socbot.dispatch.replies import Reply, escape, moment
+from socbot.dispatch.replies import Field, Reply, escape, moment
 from socbot.systems.health.checks import Status, worst
 from socbot.systems.health.judging import Course
 from socbot.systems.health.records import Episode, Result
@@ -55,6 +55,11 @@ class Episodes:
     def settled(self, check: str) -> Status | None:
         """What the check counts as; None while too little is known."""
         return self._courses[check].settled if check in self._courses else None
+
+    def since(self, check: str) -> float | None:
+        """Since when it counts as that, in seconds since 1970."""
+        course = self._courses.get(check)
+        return course.since if course is not None and course.settled is not None else None
 
     def described(self, result: Result) -> Result:
         """``result`` with what the check counts as."""
@@ -119,17 +124,21 @@ def draft(change: Change) -> Draft:
     )
 
 
-def notices(changes: Iterable[Change]) -> Iterable[Reply]:
-    """What the owner is told: one notice of what is worse, one of what is well again."""
+def notices(changes: Iterable[Change], page: str = "") -> Iterable[Reply]:
+    """What the owner is told: one notice of what is worse, one of what is well again.
+
+    :param page: the address where there is more; empty where there is none
+    """
+    where = (Field("Page", page, inline=False),) if page else ()
     news = [change for change in changes if change.is_news]
     bad = [change.episode for change in news if change.what != "ended"]
     good = [change.episode for change in news if change.what == "ended"]
     if bad:
         status = worst(*(episode.status for episode in bad))
         tone: Literal["error", "warn"] = "error" if status == "unhealthy" else "warn"
-        yield Reply("See `health`.", f"🩺 Health: {status}", items=tuple(map(_bad, bad)), tone=tone, private=True)
+        yield Reply("See `health`.", f"🩺 Health: {status}", where, tuple(map(_bad, bad)), tone, private=True)
     if good:
-        yield Reply("", "🩺 Health: recovered", items=tuple(map(_good, good)), tone="ok", private=True)
+        yield Reply("", "🩺 Health: recovered", where, tuple(map(_good, good)), "ok", private=True)
 
 
 def _bad(episode: Episode) -> str:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from socbot.storage.connection import Connection, Row
-from socbot.systems.health.checks import Status
+from socbot.systems.health.checks import Status, worst
 
 
 class Result(Struct, frozen=True, omit_defaults=True):
@@ -32,6 +32,23 @@ class Round(Struct, frozen=True):
     at: float
     status: Status
     results: tuple[Result, ...]
+
+
+class Step(Struct, frozen=True):
+    """What one check found within a part of a longer time.
+
+    :param number: which part, from 0
+    :param status: the worst of it
+    :param healthy: how many of the ``rounds`` found nothing
+    :param figure: the mean of its figures; None without any
+    """
+
+    check: str
+    number: int
+    status: Status
+    rounds: int
+    healthy: int
+    figure: float | None
 
 
 class Episode(Struct, frozen=True):
@@ -73,6 +90,56 @@ def rounds(connection: Connection, since: float) -> tuple[Round, ...]:
         "SELECT at, status, checks FROM health_rounds WHERE at >= :since ORDER BY at", {"since": since}
     )
     return tuple(map(_round, rows))
+
+
+class _Brief(Struct, frozen=True):
+    name: str
+    status: Status
+    figure: float | None = None
+
+
+class _Sums:
+    """What is added up of one check within a step."""
+
+    __slots__ = ("figures", "healthy", "rounds", "status", "total")
+
+    def __init__(self) -> None:
+        self.status: Status = "healthy"
+        self.rounds = self.healthy = self.figures = 0
+        self.total = 0.0
+
+    def add(self, result: _Brief) -> None:
+        self.rounds += 1
+        if result.status == "healthy":
+            self.healthy += 1
+        else:
+            self.status = worst(self.status, result.status)
+        if result.figure is not None and result.figure == result.figure:
+            self.figures += 1
+            self.total += result.figure
+
+
+_briefs = msgspec.json.Decoder(tuple[_Brief, ...]).decode  # a month of rounds is read: what is not asked for costs time
+
+
+def course(connection: Connection, since: float, until: float, steps: int) -> tuple[tuple[Step, ...], int, int]:
+    """The rounds between, added up by check in ``steps`` parts of that time; how many, and how many were well."""
+    rows = connection.execute(
+        "SELECT at, status, checks FROM health_rounds WHERE at >= :since AND at <= :until ORDER BY at",
+        {"since": since, "until": until},
+    )
+    sums: dict[tuple[str, int], _Sums] = {}
+    well, length = 0, max(1.0, until - since) / steps
+    for at, status, checks in rows:
+        well += status == "healthy"
+        number = min(steps - 1, int((at - since) / length))
+        for result in _briefs(checks):
+            sums.setdefault((result.name, number), _Sums()).add(result)
+    found = (
+        Step(check, number, each.status, each.rounds, each.healthy, each.total / each.figures if each.figures else None)
+        for (check, number), each in sums.items()
+    )
+    return tuple(found), len(rows), well
 
 
 def write_episode(connection: Connection, episode: Episode) -> None:

@@ -35,12 +35,14 @@ class Switch:
     """Calls the address, and remembers how that went.
 
     :param url: the address now; empty for none
+    :ivar failing: why the last call failed; empty if it did not
+    :ivar called_at: when the address answered last, in seconds since 1970
     """
 
     def __init__(self, clock: Clock, url: Callable[[], str], redact: Redact) -> None:
         self._clock, self._url, self._redact = clock, url, redact
-        self._failing = ""
-        self._called_at: float | None = None
+        self.failing = ""
+        self.called_at: float | None = None
         self.call: Call | None = None
 
     @property
@@ -64,22 +66,22 @@ class Switch:
         async def measure() -> Measured | None:
             if not self.is_set:
                 return None
-            if self._failing:
-                return Measured(text=f"calling it failed: {self._failing}", status="degraded")
-            told = "not called yet" if self._called_at is None else f"called {moment(self._called_at)}"
+            if self.failing:
+                return Measured(text=f"calling it failed: {self.failing}", status="degraded")
+            told = "not called yet" if self.called_at is None else f"called {moment(self.called_at)}"
             return Measured(text=told, status="healthy")
 
         return Check(SWITCH, measure)
 
     def _failed(self, reason: str) -> None:
-        if not self._failing:
+        if not self.failing:
             _log.warning("the dead man's switch could not be called: %s", printable(reason, ""))
-        self._failing = reason
+        self.failing = reason
 
     def _answered(self) -> None:
-        if self._failing:
+        if self.failing:
             _log.info("the dead man's switch answers again")
-        self._failing, self._called_at = "", self._clock.time()
+        self.failing, self.called_at = "", self._clock.time()
 
 
 SWITCH = "dead_mans_switch"

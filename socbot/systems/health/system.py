@@ -12,6 +12,7 @@ import anyio
 from msgspec import Struct, structs
 
 from socbot.config import HealthConfig, Threshold
+from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import Clock
 from socbot.dispatch.replies import Reply
 from socbot.jobs.job import Job
@@ -20,13 +21,13 @@ from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
 from socbot.systems.health import records
-from socbot.systems.health.checks import Check, Measured, worst
+from socbot.systems.health.checks import Check, Measured, Status, worst
 from socbot.systems.health.episodes import Change, Episodes, draft, notices
 from socbot.systems.health.judging import judged
 from socbot.systems.health.measuring import Measuring
 from socbot.systems.health.meters import Stall
-from socbot.systems.health.probes import Liveness, Probe, Readiness
-from socbot.systems.health.records import Episode, Result, Round
+from socbot.systems.health.probes import Fact, Liveness, Probe, Readiness, probe
+from socbot.systems.health.records import Episode, Result, Round, Step
 from socbot.systems.health.switch import SWITCH, Switch
 from socbot.systems.signals import Signals
 from socbot.systems.vitals import Vitals
@@ -37,6 +38,7 @@ Notify: TypeAlias = Callable[[Reply], Awaitable[None]]
 ESSENTIAL = ("database", "canary")
 """The checks on which readiness depends."""
 
+_MISSED = 3  # rounds that were not made from which on the last one is not believed
 _MOST_UNWRITTEN = 100
 _DAY = 86_400.0
 
@@ -60,6 +62,20 @@ class History(Struct, frozen=True):
         return sum(round.status == "healthy" for round in self.rounds)
 
 
+class Overall(Struct, frozen=True):
+    """What the last round came to.
+
+    :param ok: False if something is unhealthy, or nothing has been looked at for too long
+    :param text: why there is no round to go by
+    :param round: the last one since the start, if there has been one
+    """
+
+    status: Status
+    ok: bool
+    text: str = ""
+    round: Round | None = None
+
+
 class Health:
     """Makes checks, judges them, remembers, and tells. Checks are made inside ``async with health`` alone.
 
@@ -68,6 +84,7 @@ class Health:
     :param notify: tells the owner
     :param redact: takes the secrets out of what checks raise
     :param zone: the bot's own
+    :param page: the address of the page of health, for notices; empty while there is none
     """
 
     def __init__(
@@ -82,8 +99,10 @@ class Health:
         notify: Notify,
         redact: Redact,
         zone: tzinfo = UTC,
+        page: Callable[[], str] = lambda: "",
     ) -> None:
         self.zone = zone
+        self._page = page
         self._database, self._clock, self._config, self._signals = database, clock, config, signals
         self._closing, self._notify = closing, notify
         self._measuring = Measuring(clock, redact)
@@ -91,6 +110,7 @@ class Health:
         self._episodes = Episodes(config)
         self._looking = anyio.Lock()
         self._begun = self._ended = 0  # rounds, since the start
+        self._since = clock.time()
         self._unwritten: deque[tuple[Round, tuple[Change, ...]]] = deque(maxlen=_MOST_UNWRITTEN)
         self._stalls: deque[Stall] = deque(maxlen=20)
         self.switch = Switch(clock, lambda: self._config.dead_mans_switch, redact)
@@ -117,7 +137,7 @@ class Health:
         for check in checks:
             if check.name in self._checks:
                 raise ValueError(f"check {check.name!r} is already there")
-            if isinstance(check.threshold, str) and not isinstance(self._threshold(check), Threshold):
+            if isinstance(check.threshold, str) and not isinstance(self.threshold(check), Threshold):
                 raise ValueError(f"check {check.name!r}: health has no threshold {check.threshold!r}")
             self._checks[check.name] = check
 
@@ -165,9 +185,35 @@ class Health:
         return self.readiness.read()
 
     @property
+    def started(self) -> Probe:
+        """Whether the start is over."""
+        begun = self.readiness.started
+        return probe(Fact("bot", begun, "has started" if begun else "has not started yet"))
+
+    @property
+    def overall(self) -> Overall:
+        """How everything was found to be by the last round since the start; from any thread."""
+        last = self.last if self.last is not None and self.last.at >= self._since else None
+        age = self._clock.time() - (self._since if last is None else last.at)
+        if age > _MISSED * self._config.interval + self._config.timeout:
+            return Overall("unknown", False, f"not looked at for {Duration(round(age))}", last)
+        if last is None:
+            return Overall("unknown", True, "not looked at yet")
+        return Overall(last.status, last.status != "unhealthy", round=last)
+
+    @property
     def lasting(self) -> tuple[Episode, ...]:
         """The episodes that are not over."""
         return self._episodes.lasting
+
+    @property
+    def stalls(self) -> tuple[Stall, ...]:
+        """The last times that the event loop stood still, since the start, oldest first."""
+        return tuple(self._stalls)
+
+    def since(self, check: str) -> float | None:
+        """Since when a check counts as what it does, in seconds since 1970; None while too little is known."""
+        return self._episodes.since(check)
 
     @property
     def last_stall(self) -> Stall | None:
@@ -185,6 +231,14 @@ class Health:
         )
         failures = Counter(result.name for round in rounds for result in round.results if result.status != "healthy")
         return History(hours, rounds, dict(failures.most_common()), episodes)
+
+    async def course(self, since: float, steps: int) -> tuple[tuple[Step, ...], int, int]:
+        """What was found from ``since`` to now, in ``steps`` parts of that time, each check on its own.
+
+        :returns: the steps that have rounds, how many rounds there were, and in how many everything was well
+        """
+        until = self._clock.time()
+        return await self._database.read(lambda connection: records.course(connection, since, until, steps))
 
     async def episodes(self, since: float) -> tuple[Episode, ...]:
         """Those that lasted, or ended, after that moment."""
@@ -240,7 +294,7 @@ class Health:
 
     def _result(self, check: Check, measured: Measured) -> Result:
         statuses = [] if measured.status is None else [measured.status]
-        threshold = self._threshold(check)
+        threshold = self.threshold(check)
         if measured.figure is not None and threshold is not None:
             before = self._episodes.settled(check.name)
             statuses.append(judged(measured.figure, threshold, before, self._config.margin))
@@ -250,7 +304,8 @@ class Health:
             check.name, worst(*statuses), measured.figure, check.unit, measured.text[:1_000], public=check.public
         )
 
-    def _threshold(self, check: Check) -> Threshold | None:
+    def threshold(self, check: Check) -> Threshold | None:
+        """Where the figure of ``check`` is degraded and unhealthy, if anybody has set that."""
         if isinstance(check.threshold, str):
             found: Threshold | None = getattr(self._config, check.threshold, None)
             return found
@@ -290,5 +345,5 @@ class Health:
             log = _log.info if change.what == "ended" else _log.warning
             log("%s %s: %s, %s", change.episode.check, change.what, change.episode.status, change.episode.text)
         if self._config.notify:
-            for notice in notices(changes):
+            for notice in notices(changes, self._page()):
                 await self._notify(notice)

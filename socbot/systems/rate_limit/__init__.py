@@ -2,6 +2,6 @@
 
 from socbot.systems.rate_limit.enforcement import Enforcer, Lift
 from socbot.systems.rate_limit.limiter import Refusal
-from socbot.systems.rate_limit.system import RateLimiter, Violation
+from socbot.systems.rate_limit.system import Exemption, RateLimiter, Recorded, Standing, TimedOut, Violation
 
-__all__ = ["Enforcer", "Lift", "RateLimiter", "Refusal", "Violation"]
+__all__ = ["Enforcer", "Exemption", "Lift", "RateLimiter", "Recorded", "Refusal", "Standing", "TimedOut", "Violation"]

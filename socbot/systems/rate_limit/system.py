@@ -21,6 +21,7 @@ from socbot.storage.database import Database
 from socbot.systems.audit import Audit
 from socbot.systems.blacklist import Blacklist, Entry
 from socbot.systems.identities import storable
+from socbot.systems.links import Links
 from socbot.systems.rate_limit.enforcement import (
     UNKNOWN,
     Enforcement,
@@ -63,6 +64,35 @@ class Violation(Struct, frozen=True):
     def is_silenced(self) -> bool:
         """Whether the platform itself silences the person."""
         return is_silenced(self.enforced)
+
+
+class Recorded(Struct, frozen=True):
+    """A violation as it was written down; moments in seconds since 1970.
+
+    :param key: its number; the later, the higher
+    :param until: when what it cost ends; None for ever, and of a warning
+    :param cleared_at: since when it does not count any more
+    :param enforced: of a timeout what the platform did, of a warning how it was given, in words
+    """
+
+    key: int
+    platform: str
+    id: str
+    at: float
+    command: str
+    action: Action
+    until: float | None
+    cleared_at: float | None
+    enforced: str
+    guild: str
+
+
+class TimedOut(Struct, frozen=True):
+    """Somebody whose commands are refused for ``seconds`` still."""
+
+    platform: str
+    id: str
+    seconds: float
 
 
 class Exemption(Struct, frozen=True):
@@ -128,6 +158,7 @@ class RateLimiter:
     Decisions are made on monotonic time. What is stored is wall time, and is turned back when it is loaded.
 
     :param signals: told of whom the ladder lists
+    :ivar links: of which page that tells; none unless somebody sets them
     """
 
     def __init__(
@@ -148,6 +179,7 @@ class RateLimiter:
         self._muted: dict[Identity, float] = {}
         self._exempt: dict[Identity, float] = {}
         self._enforcement = Enforcement(database)
+        self.links = Links()
 
     def enforce_with(self, platform: str, enforcer: Enforcer, patience: float = 3.0) -> None:
         """Have timeouts carried out on ``platform`` too; ``patience`` is the seconds that each call has."""
@@ -314,7 +346,7 @@ class RateLimiter:
 
     def _tell_of_listing(self, connection: Connection, entry: Entry) -> None:
         if self._signals is not None:
-            self._signals.write(connection, _listed(entry))
+            self._signals.write(connection, _listed(entry, self.links))
         if self._audit is not None:
             what = f"user {':'.join(entry.identity)}, {entry.reason}"
             self._audit.append(connection, self._audit.entry("blacklist", what, "rate_limit"))
@@ -395,6 +427,32 @@ class RateLimiter:
             enforced if muted else "",
             self.exemption(identity, owner=owner, admin=admin),
         )
+
+    async def violations(
+        self, limit: int = 50, *, before: int | None = None, identity: Identity | None = None
+    ) -> tuple[Recorded, ...]:
+        """The last violations, newest first.
+
+        :param before: those before the one of that number
+        :param identity: those of this one alone
+        """
+        return await self._database.read(lambda connection: _read_violations(connection, limit, before, identity))
+
+    def timed_out(self) -> tuple[TimedOut, ...]:
+        """Who is timed out now, from memory; whose timeout ends last comes first."""
+        now = self._clock.monotonic()
+        held = (TimedOut(*identity, until - now) for identity, until in self._muted.items() if until > now)
+        return tuple(sorted(held, key=lambda each: -each.seconds))
+
+    async def refusals(self, limit: int = 20) -> tuple[tuple[str, int, float], ...]:
+        """The commands that are refused most, how often and when last, up to the last flush of the telemetry."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT command, count, last_at FROM rate_limit_refusals ORDER BY count DESC, command LIMIT :limit",
+                {"limit": limit},
+            )
+        )
+        return tuple((command, count, at) for command, count, at in rows)
 
     def rehearse(self, identity: Identity, command: str, count: int) -> tuple[Refusal | None, ...]:
         """What ``count`` calls made now would meet, on a copy: None where one would be admitted."""
@@ -477,9 +535,10 @@ def _count_violations(connection: Connection, identity: Identity, since: float) 
     return int(rows[0][0])
 
 
-def _listed(entry: Entry) -> Draft:
+def _listed(entry: Entry, links: Links) -> Draft:
     """What is told of somebody whom the ladder listed."""
     who = ":".join(entry.identity)
+    page = links.to("abuse", entry.platform, entry.kind, entry.id)
     lasts = "for ever" if entry.expires_at is None else f"for {Duration(round(entry.expires_at - entry.added_at))}"
     return Draft(
         "security",
@@ -487,7 +546,7 @@ def _listed(entry: Entry) -> Draft:
         f"{who} is on the blacklist {lasts}: {entry.reason}.",
         source="rate_limit",
         subject=who,
-        fields=(("User", who), ("Lasts", lasts), ("Reason", entry.reason)),
+        fields=(("User", who), ("Lasts", lasts), ("Reason", entry.reason), *((("Page", page),) if page else ())),
     )
 
 
@@ -662,6 +721,19 @@ def _read_stats(connection: Connection) -> RateLimitStats:
         _words(connection, "timeout"),
         _words(connection, "warn"),
     )
+
+
+def _read_violations(
+    connection: Connection, limit: int, before: int | None, identity: Identity | None
+) -> tuple[Recorded, ...]:
+    where = [] if before is None else ["id < :before"]
+    where += [] if identity is None else ["platform = :platform AND subject = :subject"]
+    rows = connection.execute(
+        "SELECT id, platform, subject, at, command, action, until, cleared_at, enforced, guild"
+        f" FROM rate_limit_violations {'WHERE ' if where else ''}{' AND '.join(where)} ORDER BY id DESC LIMIT :limit",
+        {"before": before, "limit": limit} | (_key(identity) if identity is not None else {}),
+    )
+    return tuple(Recorded(*row) for row in rows)
 
 
 def _words(connection: Connection, action: Action) -> tuple[tuple[str, int], ...]:
