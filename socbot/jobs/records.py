@@ -11,6 +11,9 @@ from socbot.storage.connection import Connection, Values
 
 T = TypeVar("T")
 
+MOST_RECENT = 10_000
+"""Runs of all jobs that are looked through for those of the last hours."""
+
 
 class Store(Protocol):
     """The part of ``Database`` that jobs need."""
@@ -129,13 +132,26 @@ class Records:
             )
         )
 
-    async def history(self, name: str, limit: int) -> tuple[Run, ...]:
-        """The last runs of a job, newest first."""
+    async def history(self, name: str, limit: int, before: float | None = None) -> tuple[Run, ...]:
+        """The last runs of a job, newest first; of those that started before a moment if one is given."""
+        earlier = "" if before is None else " AND started_at < :before"
+        values: dict[str, Any] = {"job": name, "limit": limit}
         rows = await self._store.read(
             lambda connection: connection.execute(
-                "SELECT job, started_at, seconds, outcome, error FROM job_runs WHERE job = :job"
+                f"SELECT job, started_at, seconds, outcome, error FROM job_runs WHERE job = :job{earlier}"
                 " ORDER BY id DESC LIMIT :limit",
-                {"job": name, "limit": limit},
+                values if before is None else values | {"before": before},
+            )
+        )
+        return tuple(Run(*row) for row in rows)
+
+    async def since(self, moment: float) -> tuple[Run, ...]:
+        """What ran since, by any job, newest first; of the newest ``MOST_RECENT`` runs on record."""
+        rows = await self._store.read(
+            lambda connection: connection.execute(
+                "SELECT job, started_at, seconds, outcome, error FROM job_runs"
+                " WHERE id > (SELECT MAX(id) FROM job_runs) - :most AND started_at >= :since ORDER BY id DESC",
+                {"since": moment, "most": MOST_RECENT},
             )
         )
         return tuple(Run(*row) for row in rows)

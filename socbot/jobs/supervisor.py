@@ -225,9 +225,13 @@ class Supervisor:
             moment = schedule.after(moment, self._zone)
         return tuple(times)
 
-    async def history(self, name: str, limit: int = 20) -> tuple[Run, ...]:
-        """The last runs of the job, newest first."""
-        return await self._records.history(self._runner(name).job.name, limit)
+    async def history(self, name: str, limit: int = 20, before: float | None = None) -> tuple[Run, ...]:
+        """The last runs of the job, newest first; of those that started before a moment if one is given."""
+        return await self._records.history(self._runner(name).job.name, limit, before)
+
+    async def since(self, moment: float) -> tuple[Run, ...]:
+        """What ran since, by any job, newest first; of the newest ``MOST_RECENT`` runs on record."""
+        return await self._records.since(moment)
 
     async def slowest(self, limit: int = 5) -> tuple[Slowest, ...]:
         """The jobs with the longest runs on record, longest first."""

@@ -41,6 +41,12 @@ MOST_PENDING = 10_000
 MOST_DENIED = 100
 """Denials that are recorded one by one within a minute; further ones are one record together: a flood is no trail."""
 
+MOST_LOOKED_AT = 20_000
+"""Records that one search goes through."""
+
+KEPT_FINE = 60.0
+"""Seconds for which a trail that was verified whole is not verified again."""
+
 MOST_TEXT = 300
 """Characters of a record's ``what``."""
 
@@ -106,6 +112,41 @@ class Flaw(Struct, frozen=True):
         return f"record {self.id} {self.what}"
 
 
+class Wanted(Struct, frozen=True):
+    """Which records: those that have ``who`` in theirs, are of ``action``, and begin with ``result``; all if empty."""
+
+    who: str = ""
+    action: str = ""
+    result: str = ""
+
+
+class Found(Struct, frozen=True):
+    """Records that were looked for, newest first.
+
+    :param before: the record before which to go on; None once there are no more
+    """
+
+    records: tuple[Record, ...]
+    before: int | None = None
+
+
+class Inspection(Struct, frozen=True):
+    """How far the trail has been verified, piece by piece from its first record on.
+
+    :param at: when the last piece was looked at, in seconds since 1970
+    :param looked_at: records that are as they were written
+    :param total: records that there are
+    :param done: whether that is all of them, or a flaw was found
+    :param flaw: what is wrong, and with which record; empty if nothing is
+    """
+
+    at: float
+    looked_at: int
+    total: int
+    done: bool
+    flaw: str = ""
+
+
 class Kept(Struct, frozen=True):
     """A whole trail, to be put into another store."""
 
@@ -138,6 +179,8 @@ class Audit:
         self._flushing = anyio.Lock()
         self._wake = anyio.Event()
         self._untold = 0
+        self._sound, self._inspection = Head(), Inspection(0.0, 0, 0, True)
+        self._inspecting = anyio.Lock()
         self.lost = 0
 
     def jobs(self) -> tuple[Job, ...]:
@@ -296,6 +339,32 @@ class Audit:
         await self.flush()
         return await self._database.read(lambda connection: newest(connection, count, before))
 
+    async def find(self, wanted: Wanted, count: int = 50, before: int | None = None) -> Found:
+        """The newest records that fit, of at most ``MOST_LOOKED_AT`` before the record ``before``."""
+        await self.flush()
+        return await self._database.read(lambda connection: find(connection, wanted, count, before))
+
+    async def inspect(self, seconds: float = 0.05) -> Inspection:
+        """Verify the next piece of the trail, for about so long, and begin anew a minute after it was verified whole.
+
+        A long trail is verified by asking again and again; whoever asks waits for no more than a piece.
+        """
+        await self.flush()
+        async with self._inspecting:
+            now, ends = self._clock.time(), self._clock.monotonic() + seconds
+            last = self._inspection
+            if last.done:
+                if 0 <= now - last.at < KEPT_FINE and last.total:
+                    return last
+                self._sound = Head()
+            while True:
+                piece = await self._database.read(lambda connection: _piece(connection, self._sound))
+                self._sound, flaw, total, done = piece
+                if done or self._clock.monotonic() >= ends:
+                    break
+            self._inspection = Inspection(now, self._sound.count, total, done, "" if flaw is None else str(flaw))
+            return self._inspection
+
     async def head(self) -> Head:
         """Where the chain ends: what to keep elsewhere."""
         await self.flush()
@@ -369,6 +438,51 @@ def newest(connection: Connection, count: int, before: int | None = None) -> tup
         {"head": HEAD_ROW, "before": 2**62 if before is None else before, "count": count},
     )
     return tuple(Record(*row) for row in rows)
+
+
+def find(connection: Connection, wanted: Wanted, count: int, before: int | None) -> Found:
+    """The newest records that fit; see ``Audit.find``."""
+    last = before if before is not None else _last(connection).count + 1
+    floor = max(HEAD_ROW, last - MOST_LOOKED_AT - 1)
+    clauses = {
+        "who": "lower(who) LIKE :who ESCAPE '!'",
+        "action": "lower(action) = :action",
+        "result": "lower(result) LIKE :result ESCAPE '!'",
+    }
+    likes = {"who": f"%{_like(wanted.who)}%", "action": wanted.action.lower(), "result": f"{_like(wanted.result)}%"}
+    given = [name for name in clauses if getattr(wanted, name)]
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM audit WHERE id > :floor AND id < :before"
+        + "".join(f" AND {clauses[name]}" for name in given)
+        + " ORDER BY id DESC LIMIT :count",
+        {"floor": floor, "before": last, "count": count} | {name: likes[name] for name in given},
+    )
+    records = tuple(Record(*row) for row in rows)
+    following = records[-1].id if len(records) == count else floor + 1
+    return Found(records, following if following > HEAD_ROW + 1 else None)
+
+
+def _like(text: str) -> str:
+    """``text`` as a part of a pattern, in which nothing of it stands for anything else."""
+    return text.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+
+
+def _piece(connection: Connection, sound: Head) -> tuple[Head, Flaw | None, int, bool]:
+    """Verify what is after ``sound``: up to where it is, what is wrong, how many there are, whether that was all."""
+    stored, total = _stored_head(connection), head_of(connection).count
+    # Before the first there is none: what was put in there is in the first piece.
+    after = sound.count if sound.count else -(2**62)
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM audit WHERE id > :after AND id <> :head ORDER BY id LIMIT 2000",
+        {"after": after, "head": HEAD_ROW},
+    )
+    for record in (Record(*row) for row in rows):
+        if flaw := _flaw(record, sound):
+            return sound, flaw, total, True
+        sound = Head(record.id, record.hash)
+    if len(rows) == 2000:
+        return sound, None, total, False
+    return sound, _flaw_at_the_end(stored, sound), total, True
 
 
 def verify(connection: Connection, anchor: str = "") -> Flaw | None:

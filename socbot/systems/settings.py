@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -29,6 +29,16 @@ IN_FILE = ("backup.folder", "backup.s3.")
 """How keys begin that cannot either: they say where what the bot knows goes to, which is not for a chat account."""
 
 
+READ_AT_START = (
+    "storage.", "handlers", "bot.time_zone", "bot.watch_config", "health.checks", "logs.file", "discord.token",
+    "discord.shards", "discord.message_content", "discord.members", "discord.slash", "discord.guilds",
+    "discord.team_owners", "discord.api_url", "web.enabled", "web.host", "web.port", "web.url",
+)  # fmt: skip
+"""Keys, and how keys begin, of which a change is in force from the next start on."""
+
+Effect: TypeAlias = Literal["at once", "reload", "restart"]
+
+
 class Override(Struct, frozen=True):
     """A value that was set at run time."""
 
@@ -46,6 +56,26 @@ class Setting(Struct, frozen=True):
     override: Override | None = None
 
 
+def why_fixed(key: str) -> str:
+    """Why ``key`` cannot be changed at run time; empty if it can."""
+    if key_type(key) is None or key.partition(".")[0] not in EDITABLE:
+        return f"{key!r} cannot be changed at run time; edit config.yaml and reload"
+    if key in AT_START:
+        return f"{key} is read at the start only; edit config.yaml and start again"
+    if key.startswith(IN_FILE):
+        return f"{key} says where backups go; edit config.yaml and reload"
+    if key in SECRET_KEYS:
+        return f"{key} is a secret: it belongs in a file that config.yaml names as {key}_file"
+    return ""
+
+
+def effect(key: str) -> Effect:
+    """What it takes for a change of ``key`` to be in force."""
+    if any(key.startswith(each) if each.endswith(".") else key == each for each in READ_AT_START):
+        return "restart"
+    return "reload" if why_fixed(key) else "at once"
+
+
 class Settings:
     """The effective configuration. Those who depend on it take part: all of them accept a change, or none sees it."""
 
@@ -53,7 +83,7 @@ class Settings:
         self._database, self._clock, self._loaded = database, clock, loaded
         self._overrides: dict[str, Override] = {}
         self._participants: list[Prepare] = []
-        self.config = loaded.config
+        self.config = self._began = loaded.config
         self.problems: tuple[str, ...] = ()
 
     async def load(self) -> None:
@@ -111,6 +141,13 @@ class Settings:
         :raises ConfigError: if somebody cannot accept it
         """
         self._put_in_force(self.config)
+        self._began = self.config
+
+    @property
+    def awaiting_start(self) -> tuple[str, ...]:
+        """Keys that were changed since the start, and are as they were until the next one."""
+        keys = dict.fromkeys(key for section in Config.__struct_fields__ for key in self.keys(section))
+        return tuple(key for key in keys if effect(key) == "restart" and _at(self.config, key) != _at(self._began, key))
 
     @property
     def maintenance(self) -> str | None:
@@ -156,17 +193,10 @@ class Settings:
         :returns: the setting before and after
         :raises ConfigError: if the value is not what the key takes; nothing changes then
         """
-        kind = key_type(key)
-        if kind is None or key.partition(".")[0] not in EDITABLE:
-            raise ConfigError(f"{key!r} cannot be changed at run time; edit config.yaml and reload")
-        if key in AT_START:
-            raise ConfigError(f"{key} is read at the start only; edit config.yaml and start again")
-        if key.startswith(IN_FILE):
-            raise ConfigError(f"{key} says where backups go; edit config.yaml and reload")
-        if key in SECRET_KEYS:
-            raise ConfigError(f"{key} is a secret: it belongs in a file that config.yaml names as {key}_file")
+        if reason := why_fixed(key):
+            raise ConfigError(reason)
         before = self._setting(key)
-        await self._change(key, Override(parse_value(text, kind, key), by, self._clock.time()))
+        await self._change(key, Override(parse_value(text, key_type(key), key), by, self._clock.time()))
         return before, self._setting(key)
 
     async def reset(self, key: str) -> tuple[Setting, Setting]:
@@ -229,9 +259,7 @@ class Settings:
         return decode(tree)
 
     def _setting(self, key: str) -> Setting:
-        value: Any = self.config
-        for part in parts_of(key):
-            value = value.get(part) if isinstance(value, dict) else getattr(value, part)
+        value = _at(self.config, key)
         override = self._override(key)
         if override is not None:
             return Setting(key, value, "set", override)
@@ -249,6 +277,18 @@ class Settings:
                 return self._loaded.origins[key]
             key = key.rpartition(".")[0]
         return "default"
+
+
+def default(key: str) -> Any:
+    """The value of ``key`` where nobody sets it; None where there is no such key by default."""
+    return _at(Config(), key)
+
+
+def _at(config: Config, key: str) -> Any:
+    value: Any = config
+    for part in parts_of(key):
+        value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
+    return value
 
 
 def _write(connection: Connection, key: str, override: Override | None) -> None:
@@ -292,13 +332,13 @@ def _differences(before: Config, after: Config) -> tuple[str, ...]:
         if section == "middleware":
             lines.append(f"middleware: {_chain(before)} → {_chain(after)}")
         elif section == "storage":
-            lines.append("storage: changed; takes effect at the next start")
+            lines.append("storage: changed; takes effect at the next start")  # its URL may hold a password
         elif isinstance(old, Struct):
             for name in old.__struct_fields__:
                 was, now = getattr(old, name), getattr(new, name)
                 if was != now:
                     key = f"{section}.{name}"
-                    later = "; takes effect at the next start" if key in AT_START else ""
+                    later = "; takes effect at the next start" if effect(key) == "restart" else ""
                     lines.append(f"{key}: {shown(key, was)} → {shown(key, now)}{later}")
         else:
             lines.append(f"{section}: {shown(section, old)} → {shown(section, new)}")

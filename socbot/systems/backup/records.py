@@ -107,8 +107,15 @@ def add_drill(connection: Connection, drill: Drill) -> None:
 
 
 def last_drill(connection: Connection) -> Drill | None:
-    rows = connection.execute("SELECT name, at, seconds, passed, steps FROM backup_drills ORDER BY id DESC LIMIT 1")
-    for name, at, seconds, passed, steps in rows:
-        found = msgspec.json.decode(steps, type=tuple[DrillStep, ...])
-        return Drill(name, at, seconds, bool(passed), found)
-    return None
+    return next(iter(drills(connection, 1)), None)
+
+
+def drills(connection: Connection, limit: int) -> tuple[Drill, ...]:
+    """The last drills, newest first."""
+    rows = connection.execute(
+        "SELECT name, at, seconds, passed, steps FROM backup_drills ORDER BY id DESC LIMIT :limit", {"limit": limit}
+    )
+    return tuple(
+        Drill(name, at, seconds, bool(passed), msgspec.json.decode(steps, type=tuple[DrillStep, ...]))
+        for name, at, seconds, passed, steps in rows
+    )

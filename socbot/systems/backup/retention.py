@@ -71,14 +71,20 @@ def covers(type: Type, slot: Scheduled) -> bool:
 
 def due(backups: Iterable[Known], enabled: Sequence[Scheduled], now: float) -> tuple[Scheduled, ...]:
     """Those of ``enabled`` of which the last good backup is as old as its interval, shortest first."""
+    return tuple(slot for slot, moment in due_at(backups, enabled, now).items() if moment <= now)
+
+
+def due_at(backups: Iterable[Known], enabled: Sequence[Scheduled], now: float) -> dict[Scheduled, float]:
+    """From when on each of ``enabled`` is due, shortest first; those of which there is no good one are due now."""
     good = [backup for backup in backups if backup.is_good]
 
-    def is_due(slot: Scheduled) -> bool:
+    def next_of(slot: Scheduled) -> float:
         # What the clock says was made in the future was made before it was set back, nobody knows when.
         ages = (now - backup.made_at for backup in good if covers(backup.type, slot))
-        return min((age for age in ages if age >= -SLACK), default=inf) >= INTERVALS[slot] - SLACK
+        age = min((age for age in ages if age >= -SLACK), default=inf)
+        return now + max(0.0, INTERVALS[slot] - SLACK - age)
 
-    return tuple(slot for slot in SCHEDULED if slot in enabled and is_due(slot))
+    return {slot: next_of(slot) for slot in SCHEDULED if slot in enabled}
 
 
 def judge(backups: Iterable[Known], config: RetentionConfig) -> tuple[Verdict, ...]:

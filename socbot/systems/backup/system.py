@@ -28,7 +28,7 @@ from socbot.systems.backup.own_tasks import OwnTasks
 from socbot.systems.backup.records import Described, Drill
 from socbot.systems.backup.restore import place_of
 from socbot.systems.backup.restoring import Restored, Restorer
-from socbot.systems.backup.retention import SCHEDULED, TYPES, Scheduled, Verdict, due, enabled, judge
+from socbot.systems.backup.retention import SCHEDULED, TYPES, Scheduled, Verdict, due, due_at, enabled, judge
 from socbot.systems.backup.second_place import SecondPlace
 from socbot.systems.backup.shelf import Backup, Shelf
 from socbot.systems.backup.telling import Alarm, Watch
@@ -252,6 +252,10 @@ class Backups:
         """The types that are due, shortest first."""
         return due((each.known for each in found), enabled(self.config), self.clock.time())
 
+    def due_at(self, found: Sequence[Described]) -> dict[Scheduled, float]:
+        """From when on each type that is made by schedule is due, shortest first; made at the next look after that."""
+        return due_at((each.known for each in found), enabled(self.config), self.clock.time())
+
     async def _make(self, type: Type, tell: Tell) -> Made:
         started = self.clock.monotonic()
         backup, manifest = await self._maker.make(type, tell)
@@ -275,7 +279,7 @@ class Backups:
         :raises BackupError: if the folder cannot be read, or something not be deleted
         """
         found = await self.list()
-        verdicts = judge((each.known for each in found), self.config.retention)
+        verdicts = self.judge(found)
         gone = [verdict.backup.name for verdict in verdicts if not verdict.kept]
         if gone and not dry_run:
             await self._maker.delete([each.backup for each in found if each.backup.name in gone])
@@ -335,6 +339,14 @@ class Backups:
         """
         async with self._turns.asked_for(tell):
             return await self._drills.run(name, tell)
+
+    async def drills(self, limit: int = 10) -> tuple[Drill, ...]:
+        """The last drills, newest first."""
+        return await self._database.read(lambda connection: records.drills(connection, limit))
+
+    def judge(self, found: Sequence[Described]) -> tuple[Verdict, ...]:
+        """What the retention would do with each of ``found``, all that there are."""
+        return judge((each.known for each in found), self.config.retention)
 
     async def drill_due(self) -> None:
         """Try the newest backup, if the last drill is ``backup.drill_interval`` ago; the owner is told if it fails."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
@@ -265,30 +266,49 @@ def sweep(connection: Connection, now: float, keep: float, most: int) -> int:
 
 # -- what is asked ------------------------------------------------------------------------------------
 
-_STATES: dict[Shown, str] = {
-    "waiting": "state = 'waiting'",
-    "delivered": "state = 'delivered'",
-    "dead": "state = 'dead'",
-    "failed": "(state = 'dead' OR (state = 'waiting' AND attempts > 0))",
+_STATES: dict[Shown | None, tuple[str, ...]] = {
+    "waiting": ("state = 'waiting'",),
+    "delivered": ("state = 'delivered'",),
+    "dead": ("state = 'dead'",),
+    "failed": ("state = 'dead'", "state = 'waiting' AND attempts > 0"),
+    None: ("state = 'waiting'", "state = 'delivered'", "state = 'dead'"),
 }
 
 
-def listed(
-    connection: Connection, name: str | None, state: Shown | None, event: str | None, limit: int
-) -> tuple[Delivery, ...]:
+class Wanted(Struct, frozen=True):
+    """Which deliveries: of one webhook, in one state, of one signal, with a lower number; of all where None."""
+
+    webhook: str | None = None
+    state: Shown | None = None
+    event: str | None = None
+    before: int | None = None
+
+
+def listed(connection: Connection, wanted: Wanted, limit: int) -> tuple[Delivery, ...]:
     """Newest first."""
-    clauses = [
-        "webhook = :webhook" if name is not None else "",
-        "event_id = :event" if event is not None else "",
-        _STATES[state] if state is not None else "",
-    ]
-    where = " AND ".join(filter(None, clauses)) or "1 = 1"
-    values = {"limit": limit} | ({"webhook": name} if name is not None else {})
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM deliveries WHERE {where} ORDER BY id DESC LIMIT :limit",
-        values | ({"event": event} if event is not None else {}),
+    if wanted.event is not None or (wanted.webhook is None and wanted.state is None):
+        parts = ["1 = 1"] if wanted.state is None else [" OR ".join(f"({each})" for each in _STATES[wanted.state])]
+        names = [wanted.webhook]
+    else:
+        # Each part goes along one index, so that a few dead ones are found among any number of delivered ones.
+        parts = list(_STATES[wanted.state])
+        names = [wanted.webhook] if wanted.webhook is not None else [name for (name,) in _names(connection)]
+    rows = [row for name in names for part in parts for row in _part(connection, wanted, name, part, limit)]
+    return tuple(map(_delivery, sorted(rows, key=lambda row: -row[0])[:limit]))
+
+
+def _part(connection: Connection, wanted: Wanted, name: str | None, part: str, limit: int) -> Sequence[tuple[Any, ...]]:
+    given = {"webhook": name, "event_id": wanted.event, "id": wanted.before}
+    clauses = [f"{key} {'<' if key == 'id' else '='} :{key}" for key, value in given.items() if value is not None]
+    values = {key: value for key, value in given.items() if value is not None}
+    where = " AND ".join((f"({part})", *clauses))
+    return connection.execute(
+        f"SELECT {_COLUMNS} FROM deliveries WHERE {where} ORDER BY id DESC LIMIT :limit", values | {"limit": limit}
     )
-    return tuple(map(_delivery, rows))
+
+
+def _names(connection: Connection) -> Sequence[tuple[Any, ...]]:
+    return connection.execute("SELECT name FROM webhooks")
 
 
 def counts(connection: Connection) -> tuple[dict[tuple[str, str], int], dict[str, int]]:

@@ -356,11 +356,18 @@ class Webhooks:
         return structs.replace(attempt, revived=paused)
 
     async def deliveries(
-        self, name: str | None = None, state: Shown | None = None, limit: int = 100, *, event: str | None = None
+        self,
+        name: str | None = None,
+        state: Shown | None = None,
+        limit: int = 100,
+        *,
+        event: str | None = None,
+        before: int | None = None,
     ) -> tuple[Delivery, ...]:
-        """Newest first; ``event`` is a signal's id."""
+        """Newest first; ``event`` is a signal's id, ``before`` the number that theirs are to be lower than."""
         known = self._endpoint(name).name if name is not None else None
-        return await self._database.read(lambda connection: outbox.listed(connection, known, state, event, limit))
+        wanted = outbox.Wanted(known, state, event, before)
+        return await self._database.read(lambda connection: outbox.listed(connection, wanted, limit))
 
     async def retry(self, what: str) -> int:
         """Send what is dead again: a delivery by its number, or all of a webhook's by its name; how many.
