@@ -1,6 +1,7 @@
 """Analytics: who used which command when, and how it ended, counted by the hour."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
 
 from msgspec import Struct, structs
@@ -77,6 +78,22 @@ class Usage(Struct, frozen=True):
     by_day: tuple[tuple[date, int], ...]
 
 
+class Summary(Struct, frozen=True):
+    """What happened between two moments. Moments are seconds since 1970, ``step`` is in seconds.
+
+    :param by_command: the most used first
+    :param by_step: every hour or day that begins in that time, without gaps, oldest first; days begin at midnight in
+        the bot's time zone
+    :param people: who gave a command that exists; None where that is not known, for a time that has ended
+    """
+
+    tally: Tally
+    by_command: tuple[CommandTally, ...]
+    by_step: tuple[tuple[float, Tally], ...]
+    step: float
+    people: int | None
+
+
 class UserUsage(Struct, frozen=True):
     """What one person did; ``rank`` among ``ranked`` people by commands, None without any."""
 
@@ -87,7 +104,7 @@ class UserUsage(Struct, frozen=True):
 
 
 class Heatmap(Struct, frozen=True):
-    """Commands by weekday (Monday first) and hour of the day, in the bot's time zone."""
+    """Commands by weekday (Monday first) and hour of the day."""
 
     counts: tuple[tuple[int, ...], ...]
 
@@ -245,14 +262,52 @@ class Analytics:
         person = {"platform": identity[0], "subject": subject, "pseudonym": pseudonym}
         return await self._database.read(lambda connection: _user_usage(connection, person))
 
-    async def heatmap(self, days: int) -> Heatmap:
-        """The commands of the last ``days`` by weekday and hour of the day."""
+    async def summary(self, since: float, until: float) -> Summary:
+        """What happened from ``since`` to ``until``, by whole hours; at most a week is told hour by hour."""
+        await self._flush()
+        first, last = int(since // _HOUR), math.ceil(until / _HOUR)
+        where, values = "hour >= :first AND hour < :last", {"first": first, "last": last}
+        hourly = last - first <= _HOURS_IN_DETAIL
+
+        def read(connection: Connection) -> Summary:
+            named = f"{where} AND {_NAMED}"
+            hours: dict[int, dict[str, int]] = {}
+            for hour, status, count in connection.execute(
+                f"SELECT hour, status, SUM(count) FROM usage WHERE {where} GROUP BY hour, status", values
+            ):
+                hours.setdefault(hour, {})[status] = int(count)
+            return Summary(
+                _tally(connection, where, values),
+                tuple(CommandTally(command, tally) for command, tally in _by_command(connection, named, values)),
+                self._by_step({hour: Tally(**counts) for hour, counts in hours.items()}, first, last, hourly),
+                _HOUR if hourly else _DAY,
+                _unique_users(connection, named, values) if until >= self._clock.time() else None,
+            )
+
+        return await self._database.read(read)
+
+    def _by_step(
+        self, hours: Mapping[int, Tally], first: int, last: int, hourly: bool
+    ) -> tuple[tuple[float, Tally], ...]:
+        if hourly:
+            return tuple((hour * _HOUR, hours.get(hour, Tally())) for hour in range(first, last))
+        steps: dict[float, Tally] = {}
+        for hour in range(first, last):
+            local = datetime.fromtimestamp(hour * _HOUR, self.zone)
+            day = local.replace(hour=0, minute=0, second=0).timestamp()
+            known = steps.setdefault(day, Tally())
+            if hour in hours:
+                steps[day] = _sum((known, hours[hour]))
+        return tuple(steps.items())
+
+    async def heatmap(self, days: int, zone: tzinfo | None = None) -> Heatmap:
+        """The commands of the last ``days`` by weekday and hour of the day, in ``zone`` or the bot's time zone."""
         await self._flush()
         where, values = f"hour >= :since AND {_NAMED}", {"since": self._hours_ago(days)}
         hours = await self._database.read(lambda connection: _by_hour(connection, where, values))
         counts = [[0] * 24 for _ in range(7)]
         for hour, count in hours:
-            local = datetime.fromtimestamp(hour, self.zone)
+            local = datetime.fromtimestamp(hour, zone or self.zone)
             counts[local.weekday()][local.hour] += count
         return Heatmap(tuple(tuple(row) for row in counts))
 
@@ -325,6 +380,10 @@ _COUNT = (
 def add_rows(connection: Connection, rows: Iterable[UsageRow]) -> None:
     """Count what another bot has counted, within the caller's transaction."""
     connection.execute_many(_COUNT, [structs.asdict(row) for row in rows])
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    return Tally(*map(sum, zip(*map(structs.astuple, tallies), strict=True)))
 
 
 def _tally(connection: Connection, where: str, values: Values) -> Tally:

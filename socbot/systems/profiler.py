@@ -97,6 +97,33 @@ class Slowness(Struct, frozen=True):
     last_at: float
 
 
+class Course(Struct, frozen=True):
+    """How long runs took in one step of time, in seconds; ``at`` is its beginning, in seconds since 1970."""
+
+    at: float
+    count: int
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+
+
+class CommandCost(Struct, frozen=True):
+    """How long one part of a command took over some time, in seconds.
+
+    :param part: ``COMMAND``, ``HANDLER``, or a middleware's name
+    """
+
+    command: str
+    part: str
+    count: int
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    total: float
+
+
 class Profiler:
     """Times by command, part, status and hour, as sketches in the store.
 
@@ -215,6 +242,46 @@ class Profiler:
             for row in rows:
                 days.setdefault(row.hour // 24 * 24, Sketch()).merge(row.sketch)
             return tuple(Profile(command, COMMAND, "", sketch, hour) for hour, sketch in days.items())
+
+        return await self._database.read(read)
+
+    async def course(
+        self, since: float, until: float, command: str | None = None, part: str = COMMAND
+    ) -> tuple[Course, ...]:
+        """How long the runs of ``command``, or of all, took from ``since`` to ``until``, oldest first.
+
+        In steps of an hour, a day or more, at most 200 of them, where there were any runs.
+        """
+        await self._flush()
+        first, last = since // _HOUR, until / _HOUR
+
+        def read(connection: Connection) -> tuple[Course, ...]:
+            steps: dict[int, Sketch] = {}
+            width = 1 if last - first <= 48 else 24
+            for row in _rows(connection, command):
+                if first <= row.hour < last and row.part == part and row.status in RAN:
+                    steps.setdefault(row.hour // width * width, Sketch()).merge(row.sketch)
+            return tuple(
+                Course(hour * _HOUR, each.count, each.mean, *_percentiles(each))
+                for hour, each in sorted(steps.items())
+            )
+
+        return await self._database.read(read)
+
+    async def table(self, since: float, until: float) -> tuple[CommandCost, ...]:
+        """How long each part of each command took from ``since`` to ``until``, by command and part."""
+        await self._flush()
+        first, last = since // _HOUR, until / _HOUR
+
+        def read(connection: Connection) -> tuple[CommandCost, ...]:
+            found: dict[tuple[str, str], Sketch] = {}
+            for row in _rows(connection, None):
+                if first <= row.hour < last and row.status in RAN:
+                    found.setdefault((row.command, row.part), Sketch()).merge(row.sketch)
+            return tuple(
+                CommandCost(command, part, each.count, each.mean, *_percentiles(each), total=each.total)
+                for (command, part), each in sorted(found.items())
+            )
 
         return await self._database.read(read)
 
@@ -394,6 +461,10 @@ def _rows(connection: Connection, command: str | None, hour: int | None = None) 
         f"SELECT command, part, status, sketch, hour FROM profile{where} ORDER BY hour, command, part, status", values
     ):
         yield Profile(row[0], row[1], row[2], Sketch.from_bytes(row[3]), row[4])
+
+
+def _percentiles(sketch: Sketch) -> tuple[float, float, float]:
+    return sketch.quantile(0.5), sketch.quantile(0.95), sketch.quantile(0.99)
 
 
 def _of(command: str | None) -> tuple[str, dict[str, object]]:
