@@ -2,15 +2,17 @@
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from socbot.dispatch.arguments import Completes
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
 from socbot.dispatch.errors import InvalidArgument, NotPermitted, UserError
 from socbot.dispatch.outcomes import Mode, Step
-from socbot.dispatch.replies import Field, Reply, escape, moment, person
+from socbot.dispatch.replies import Chart, Field, Reply, escape, moment, person
 from socbot.documents import ConfigError
+from socbot.handlers.performance import took
+from socbot.systems.links import Links
 from socbot.systems.pipeline import Pipeline
 from socbot.systems.settings import Settings
 from socbot.systems.traces import TraceRecord, Traces
@@ -35,7 +37,7 @@ async def pipeline(ctx: Context, pipeline: Pipeline) -> Reply:
 
 
 @command("why", permission="public", group="chain")
-async def why(ctx: Context, traces: Traces, trace: Annotated[str, Meta(max_length=40)]) -> Reply:
+async def why(ctx: Context, traces: Traces, links: Links, trace: Annotated[str, Meta(max_length=40)]) -> Reply:
     """The path of one command through the chain: each middleware's verdict, what it decided on, time.
 
     Takes a trace id or an error id. Anybody may look at their own.
@@ -47,10 +49,16 @@ async def why(ctx: Context, traces: Traces, trace: Annotated[str, Meta(max_lengt
         raise InvalidArgument("trace", trace, "a trace or error id that is still kept")
     return Reply(
         title=f"{record.trace_id}: {record.command or 'unknown command'} → {record.status}",
-        fields=_facts(record, ctx.is_owner, ctx.message.platform),
+        fields=_facts(record, ctx.is_owner, ctx.message.platform) + _page(ctx, links.to("traces", record.trace_id)),
         items=tuple(_step(step) for step in record.steps) + _end(record),
+        chart=way(record) if record.steps else None,
         private=True,
     )
+
+
+def _page(ctx: Context, address: str) -> tuple[Field, ...]:
+    """Where the dashboard shows it; it opens to the owner alone."""
+    return (Field("page", address, inline=False),) if address and ctx.is_owner else ()
 
 
 def _facts(record: TraceRecord, for_owner: bool, here: str) -> tuple[Field, ...]:
@@ -82,6 +90,64 @@ def _end(record: TraceRecord) -> tuple[str, ...]:
     if record.handler_seconds is None:
         return ("handler: not reached",)
     return (f"handler: {record.handler_seconds * 1000:.2f} ms",)
+
+
+def way(record: TraceRecord) -> Chart:
+    """The way of a command, drawn: when it entered and left each middleware, and what it was doing meanwhile."""
+    spans = [_span(record, step) for step in record.steps]
+    if record.handler_seconds is not None:
+        spans.append(
+            _Span(f"handler {took(record.handler_seconds)}", record.handler_entered, handler=record.handler_seconds)
+        )
+    longest = max((span.begins + span.length for span in spans), default=0.0)
+    unit, factor = ("s", 1.0) if longest >= 0.9995 else ("ms", 1e3) if longest >= 0.0009995 else ("µs", 1e6)
+    series = {
+        name: tuple(getattr(span, field) * factor for span in spans)
+        for name, field in (
+            ("begins", "begins"),
+            ("before it passed on", "before"),
+            ("inside", "inside"),
+            ("after", "after"),
+            ("said no or broke", "stopped"),
+            ("handler", "handler"),
+        )
+    }
+    return Chart("spans", tuple(span.label for span in spans), series, unit)
+
+
+class _Span(Struct):
+    label: str
+    begins: float
+    before: float = 0.0
+    inside: float = 0.0
+    after: float = 0.0
+    stopped: float = 0.0
+    handler: float = 0.0
+
+    @property
+    def length(self) -> float:
+        return self.before + self.inside + self.after + self.stopped + self.handler
+
+
+def _span(record: TraceRecord, step: Step) -> _Span:
+    if step.verdict == "not reached":
+        return _Span(f"{step.name}: not reached", step.entered)
+    label = f"{step.name}{' (shadow)' if step.mode == 'shadow' else ''} {took(step.own_seconds)}"
+    stopped = step.verdict in ("refused", "failed")
+    inside = max(0.0, step.seconds - step.own_seconds)
+    if not inside:
+        named = "stopped" if stopped else "before"
+        return _Span(label, step.entered, **{named: step.own_seconds})
+    before = min(max(0.0, _begin_of_rest(record, step) - step.entered), step.own_seconds)
+    after = step.own_seconds - before
+    return _Span(label, step.entered, before, inside, *((0.0, after) if stopped else (after, 0.0)))
+
+
+def _begin_of_rest(record: TraceRecord, step: Step) -> float:
+    """When what ``step`` wraps was entered."""
+    if step.position + 1 < len(record.steps):
+        return record.steps[step.position + 1].entered
+    return record.handler_entered
 
 
 @command("pipeline_mode", permission="owner", group="chain")

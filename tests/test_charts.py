@@ -22,6 +22,7 @@ from socbot.charts.marks import WIDTH, Shape, Words
 from socbot.charts.numbers import figure, scale, thinned
 from socbot.charts.svg import DARK, LIGHT, picture_svg
 from socbot.dispatch.replies import Chart
+from socbot.transports.block_charts import chart_text
 
 HOURS = tuple(f"{hour:02}" for hour in range(24))
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -36,7 +37,7 @@ texts = st.one_of(
 values = st.lists(st.floats() | st.integers(-5, 50).map(float), max_size=40).map(tuple)
 charts = st.builds(
     Chart,
-    kind=st.sampled_from(["bar", "line", "heatmap"]),
+    kind=st.sampled_from(["bar", "line", "heatmap", "spans"]),
     labels=st.lists(texts, max_size=40).map(tuple),
     series=st.dictionaries(texts, values, max_size=9),
     unit=texts,
@@ -235,7 +236,13 @@ def test_a_page_needs_no_style_script_or_address() -> None:
 
 @pytest.mark.parametrize(
     "chart",
-    [Chart("bar", (), {}), Chart("line", ("a", "b"), {"x": (nan, inf)}), Chart("heatmap", ("a",), {"Mon": ()})],
+    [
+        Chart("bar", (), {}),
+        Chart("line", ("a", "b"), {"x": (nan, inf)}),
+        Chart("heatmap", ("a",), {"Mon": ()}),
+        Chart("spans", ("a",), {"begins": (3.0,)}),
+        Chart("spans", ("a",), {"begins": (nan,), "took": (-1.0,)}),
+    ],
 )
 async def test_where_there_is_nothing_it_says_so(chart: Chart) -> None:
     assert "nothing to show yet" in words(chart)
@@ -303,6 +310,73 @@ def test_a_scale_encloses_its_values_in_a_few_round_steps(low: float, span: floa
     assert 2 <= len(steps.ticks) <= 9
     assert all(isfinite(tick) for tick in steps.ticks)
     assert all(before < after for before, after in pairwise(steps.ticks))
+
+
+WAY = Chart(
+    "spans",
+    ("guard 1 ms", "observer 3 ms", "handler 6 ms"),
+    {
+        "begins": (0.0, 1.0, 3.0),
+        "on the way in": (1.0, 2.0, 0.0),
+        "inside": (9.0, 6.0, 0.0),
+        "on the way out": (0.0, 1.0, 0.0),
+        "refused": (0.0, 0.0, 0.0),
+        "handler": (0.0, 0.0, 6.0),
+    },
+    "ms",
+)
+
+
+def boxes_of(chart: Chart) -> dict[str, list[tuple[float, float]]]:
+    """Where each colour's boxes begin, and how wide they are, rounded corners and all."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for mark in definition(chart).marks:
+        if isinstance(mark, Shape) and not mark.stroke:
+            begin, across, corner = re.findall(r"-?[\d.]+", mark.path)[0], *re.findall(r"[hq](-?[\d.]+)", mark.path)[:2]
+            found.setdefault(mark.colour, []).append((float(begin) - float(corner), float(across) + 2 * float(corner)))
+    return found
+
+
+def test_spans_stand_where_they_began_and_are_as_long_as_they_took() -> None:
+    boxes = boxes_of(WAY)
+    ((handler, six),) = boxes["series-1"][1:]  # the first is the legend's
+    (outer, nine), (inner, six_again) = sorted(boxes["axis"][1:])
+    assert nine / six == pytest.approx(9 / 6, rel=0.02)
+    assert six_again == pytest.approx(six, abs=0.1)
+    assert handler == pytest.approx(inner, abs=0.2)  # what it wraps
+    assert (handler - outer) / six == pytest.approx(2 / 6, rel=0.03)
+    assert len(boxes["series-3"]) == 1  # nobody refused
+
+
+def test_spans_show_the_shortest_part_too_and_their_scale() -> None:
+    quick = Chart("spans", ("a", "b"), {"begins": (0, 1e-6), "in": (1e-6, 0), "inside": (1e3, 1e3)}, "s")
+    assert boxes_of(quick)["series-0"][1][1] >= 1.5
+    assert words(WAY) == [
+        *("ms", "on the way in", "inside", "on the way out", "refused", "handler"),
+        *("0", "2.5", "5", "7.5", "10"),
+        *WAY.labels,
+    ]
+    assert describe(WAY, "T-1") == "T-1: timeline, highest 10 ms (guard 1 ms)"
+
+
+async def test_spans_become_a_picture() -> None:
+    seen = await drawn(WAY, "T-1")
+    assert seen.count(DARK["series-1"]) > 1000
+    assert seen.edge() == {DARK["back"]}
+
+
+@given(charts)
+def test_every_chart_can_be_drawn_with_characters(chart: Chart) -> None:
+    assert isinstance(chart_text(chart), str)  # whatever is in it, nothing is raised
+
+
+def test_spans_are_drawn_with_characters_where_no_picture_can_be() -> None:
+    assert chart_text(WAY).splitlines() == [
+        "guard 1 ms    ████────────────────────────────────────",
+        "observer 3 ms     ████████────────────────────────████",
+        "handler 6 ms              ████████████████████████",
+        "              0 … 10 ms",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from socbot.charts.lettering import clean, fitted, width
 from socbot.charts.marks import WIDTH, Definition, Mark, Words, box
 from socbot.charts.numbers import figure, numbers_of
-from socbot.charts.plots import SERIES, plot
+from socbot.charts.plots import PARTS, SERIES, plot
 from socbot.dispatch.replies import Chart
 
 _MARGIN, _SIZE, _TITLE = 14.0, 13.0, 16.0
-_KINDS = {"bar": "Bar chart", "line": "Line chart", "heatmap": "Heatmap"}
+_KINDS = {"bar": "Bar chart", "line": "Line chart", "heatmap": "Heatmap", "spans": "Timeline"}
 
 
 def definition(chart: Chart, title: str = "") -> Definition:
@@ -41,14 +41,17 @@ def _legend(chart: Chart, top: float) -> Iterator[Mark]:
 
 def _entries(chart: Chart) -> Iterator[tuple[str, str]]:
     names = list(chart.series)
-    if len(names) == 1:
+    colours: tuple[str, ...] = tuple(f"series-{number}" for number in range(SERIES))
+    if chart.kind == "spans":
+        names, colours = names[1:], PARTS
+    elif len(names) == 1:
         yield " · ".join(part for part in (names[0], chart.unit) if part), ""
         return
     if chart.unit:
         yield chart.unit, ""
-    yield from ((name, f"series-{number}") for number, name in enumerate(names[:SERIES]))
-    if len(names) > SERIES:
-        yield f"and {len(names) - SERIES} more", ""
+    yield from zip(names, colours, strict=False)
+    if len(names) > len(colours):
+        yield f"and {len(names) - len(colours)} more", ""
 
 
 def describe(chart: Chart, title: str = "") -> str:
@@ -65,6 +68,10 @@ def describe(chart: Chart, title: str = "") -> str:
 
 def _points(chart: Chart) -> Iterator[tuple[float, str, str]]:
     numbers = numbers_of(chart, len(chart.series))
+    if chart.kind == "spans":
+        rows = zip(*list(numbers.series.values())[1:], strict=True)
+        yield from ((sum(filter(None, row)), label, "") for row, label in zip(rows, numbers.labels, strict=False))
+        return
     for name, values in numbers.series.items():
         for label, value in zip(numbers.labels, values, strict=True):
             if value is not None:

@@ -15,6 +15,9 @@ from socbot.dispatch.replies import Chart
 SERIES = 6
 """The series that bars and lines can show: as many as can be told apart."""
 
+PARTS = ("series-0", "axis", "series-2", "series-3", "series-1")
+"""The colours of the parts that spans are made of; the second is what they wrap, and stands back."""
+
 _ROWS, _COLUMNS = 31, 72
 _MARGIN, _SIZE, _PLOT = 14.0, 13.0, 190.0
 _STEPS = (1, 2, 3, 4, 6, 12, 24, 48, 96, 168, 336)  # labels an even part of a day or a week apart
@@ -42,14 +45,20 @@ class Area(Struct, frozen=True):
 
 def plot(chart: Chart, top: float) -> Plot:
     """The chart without its heading."""
+    if chart.kind == "spans":
+        return _spans(numbers_of(chart, len(PARTS) + 1), top)
     numbers = numbers_of(chart, _ROWS if chart.kind == "heatmap" else SERIES)
     if not any(True for _ in numbers.known()):
-        return [Words(WIDTH / 2, top + 60, "nothing to show yet", anchor="middle")], top + 110
+        return _nothing(top)
     if chart.kind == "heatmap":
         return _heatmap(numbers, chart.unit, top)
     if chart.kind == "line" or len(numbers.labels) * len(numbers.series) > (WIDTH - 60) / 2:
         return _lines(numbers, top)
     return _lying(numbers, top) if _better_lying(numbers) else _bars(numbers, top)
+
+
+def _nothing(top: float) -> Plot:
+    return [Words(WIDTH / 2, top + 60, "nothing to show yet", anchor="middle")], top + 110
 
 
 # -- bars ---------------------------------------------------------------------------------------------
@@ -195,6 +204,51 @@ def _key(most: float, unit: str, y: float) -> Iterator[Mark]:
     for level in range(7):
         yield box(left + 17 * level, y, 15, 12, f"heat-{level}")
     yield Words(left + 7 * 17 + 4, y + 11, text)
+
+
+# -- spans --------------------------------------------------------------------------------------------
+
+
+def _spans(numbers: Numbers, top: float) -> Plot:
+    """One row below the other, each beginning where it begins; the scale is below."""
+    rows = list(_rows(numbers))[:_ROWS]
+    end = max((begin + sum(parts) for _, begin, parts in rows if any(parts)), default=0.0)
+    if end <= 0:
+        return _nothing(top)
+    names = [fitted(name, 190, _SIZE) for name, _, _ in rows]
+    left, right = _MARGIN + max(width(name, _SIZE) for name in names) + 8, WIDTH - _MARGIN - 8.0
+    bottom = top + 4 + 24 * len(rows)
+    steps = scale(0.0, end, steps=4)
+    marks: list[Mark] = []
+    for tick in steps.ticks:
+        x = left + (right - left) * steps.share(tick)
+        marks.append(Shape(f"M{x:.1f} {top + 2:.1f}v{bottom - top:.1f}", "grid", stroke=1.0))
+        marks.append(Words(x, bottom + 19, figure(tick), anchor="middle"))
+    for place, (_, begin, parts) in enumerate(rows):
+        y = top + 4 + 24 * place
+        marks.append(Words(left - 8, y + 14, names[place], "text", anchor="end"))
+        marks += _parts(begin, parts, left, right - left, y, steps)
+    return marks, bottom + 32
+
+
+def _rows(numbers: Numbers) -> Iterator[tuple[str, float, list[float]]]:
+    """Each row's name, where it begins, and its parts; what is less than nothing is nothing."""
+    columns = list(numbers.series.values()) or [(None,) * len(numbers.labels)]
+    for place, label in enumerate(numbers.labels):
+        begin, *parts = (max(values[place] or 0.0, 0.0) for values in columns)
+        yield label, begin, parts
+
+
+def _parts(begin: float, parts: Sequence[float], left: float, room: float, y: float, scale: Scale) -> Iterator[Shape]:
+    boxes = []
+    for number, part in enumerate(parts):
+        if part:
+            x, wide = left + room * scale.share(begin), max(room * part / scale.high, 1.5)
+            boxes.append((wide, number, min(x, left + room - 1.5)))
+        begin += part
+    for wide, number, x in sorted(boxes, reverse=True):  # the shortest last, so that none hides it
+        high, lower = (16, 0) if number != 1 else (8, 4)
+        yield box(x, y + 1 + lower, min(wide, left + room + 1.5 - x), high, PARTS[number])
 
 
 # -- axes ---------------------------------------------------------------------------------------------

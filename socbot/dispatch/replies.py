@@ -97,10 +97,11 @@ class File(Struct, frozen=True):
 class Chart(Struct, frozen=True):
     """Numbers to be drawn: one value of each series for each label, in ``unit``.
 
-    A ``heatmap`` has one series for each row.
+    A ``heatmap`` has one series for each row. ``spans`` has one row for each label: the first series says where each
+    begins, the others how long its parts take, one after the other.
     """
 
-    kind: Literal["bar", "line", "heatmap"]
+    kind: Literal["bar", "line", "heatmap", "spans"]
     labels: tuple[str, ...]
     series: dict[str, tuple[float, ...]]
     unit: str = ""
