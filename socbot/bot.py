@@ -47,7 +47,7 @@ from socbot.redaction import Redactor
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
-from socbot.storage.telemetry import Sink, Telemetry
+from socbot.storage.telemetry import Sink, Stored, Telemetry
 from socbot.systems.access import Access
 from socbot.systems.analytics import Analytics
 from socbot.systems.audit import Audit
@@ -55,6 +55,7 @@ from socbot.systems.backup import Backups
 from socbot.systems.backup.drill import Rehearse, Run
 from socbot.systems.blacklist import Blacklist
 from socbot.systems.completions import Completions
+from socbot.systems.counters import Counters
 from socbot.systems.erasure import Erasure
 from socbot.systems.errors import Errors
 from socbot.systems.health import Check, Health, builtin
@@ -300,6 +301,7 @@ class Bot:
         self.supervisor.on_failed(self._job_failed)
         self.logs = Logs(database, clock, config.logs, self.redactor, zone)
         self.completions = Completions()
+        self.counters = Counters()
         self.access = Access(database, clock, self.random, config.web)
         self.vitals = Vitals(clock)
         self.vitals.telemetry = lambda: (self.telemetry.waiting, self.telemetry.dropped)
@@ -367,7 +369,7 @@ class Bot:
             *self._own_systems,
         )
         self.pipeline = Pipeline(
-            self.dispatcher, MIDDLEWARE, {type(system): system for system in systems}, self.profiler
+            self.dispatcher, MIDDLEWARE, {type(system): system for system in systems}, self.profiler, self.counters
         )
         self.dispatcher.provide(self.dispatcher, self.pipeline, *systems)
         self.dispatcher.provide(clock, under=Clock)
@@ -420,7 +422,7 @@ class Bot:
             self.profiler.write,
             self.blacklist.write,
             self.rate_limiter.write,
-            self.pipeline.write,
+            self.counters.write,
         ):
             self.telemetry.add_sink(without_canary(sink))
         self.dispatcher.observe(self.telemetry.record)
@@ -667,8 +669,8 @@ def without_canary(sink: Sink[Outcome]) -> Sink[Outcome]:
     """``sink``, but for the command with which health tries the chain: nobody has used the bot by that."""
 
     @wraps(sink)
-    def write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-        sink(connection, [outcome for outcome in outcomes if outcome.message.platform != builtin.PLATFORM])
+    def write(connection: Connection, outcomes: Sequence[Outcome]) -> Stored | None:
+        return sink(connection, [outcome for outcome in outcomes if outcome.message.platform != builtin.PLATFORM])
 
     return write
 

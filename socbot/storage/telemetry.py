@@ -13,7 +13,12 @@ from socbot.storage.database import Database
 from socbot.storage.errors import StatementError, StoreError
 
 T = TypeVar("T")
-Sink: TypeAlias = Callable[[Connection, Sequence[T]], None]
+Stored: TypeAlias = Callable[[], object]
+Sink: TypeAlias = Callable[[Connection, Sequence[T]], Stored | None]
+"""Writes a batch; what it returns is called on the event loop, once, when that batch is on the disk.
+
+It is given a batch again when the transaction failed, so what it keeps in memory it counts in there.
+"""
 OnError: TypeAlias = Callable[[Sink[T], Exception], None]
 
 BATCH: Final = 1_000
@@ -144,7 +149,7 @@ class Telemetry(Generic[T]):
         try:
             # To the end even if the caller is cancelled: only then is it known whether the batch is stored.
             with anyio.CancelScope(shield=True):
-                failures = await self._database.write(lambda connection: _store(connection, sinks, batch))
+                failures, stored = await self._database.write(lambda connection: _store(connection, sinks, batch))
         except StoreError as error:
             self._failure = error
             self._buffer.extendleft(reversed(batch))
@@ -155,6 +160,8 @@ class Telemetry(Generic[T]):
             self._under_way = []
             self._attention = min(BATCH, self._limit)
             self._give_way()
+        for tell in stored:
+            tell()
         self._report(failures)
         return len(batch)
 
@@ -165,16 +172,20 @@ class Telemetry(Generic[T]):
                 self._on_error(sink, error)
 
 
-def _store(connection: Connection, sinks: Sequence[Sink[T]], batch: Sequence[T]) -> list[tuple[Sink[T], Exception]]:
-    """Give ``batch`` to every sink; return those that failed by themselves, with what they raised.
+def _store(
+    connection: Connection, sinks: Sequence[Sink[T]], batch: Sequence[T]
+) -> tuple[list[tuple[Sink[T], Exception]], list[Stored]]:
+    """Give ``batch`` to every sink; those that failed by themselves, with what they raised, and what the others return.
 
     :raises StoreError: if the database failed, so that nothing is stored
     """
     failures: list[tuple[Sink[T], Exception]] = []
+    stored: list[Stored] = []
     for sink in sinks:
         connection.execute("SAVEPOINT sink")
         try:
-            sink(connection, batch)
+            if (tell := sink(connection, batch)) is not None:
+                stored.append(tell)
         # A boundary: what one sink gets wrong must not cost the others their data.
         except Exception as error:
             if isinstance(error, StoreError) and not isinstance(error, StatementError):
@@ -182,4 +193,4 @@ def _store(connection: Connection, sinks: Sequence[Sink[T]], batch: Sequence[T])
             failures.append((sink, error))
             connection.execute("ROLLBACK TO SAVEPOINT sink")
         connection.execute("RELEASE SAVEPOINT sink")
-    return failures
+    return failures, stored

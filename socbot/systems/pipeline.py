@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -12,9 +12,9 @@ from socbot.config import Config, MiddlewareConfig
 from socbot.dispatch.chain import Layer, Placement
 from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.order import Finding, check_order
-from socbot.dispatch.outcomes import Mode, Outcome
+from socbot.dispatch.outcomes import Mode
 from socbot.documents import ConfigError
-from socbot.storage.connection import Connection
+from socbot.systems.counters import Counters, Part
 from socbot.systems.profiler import Profiler
 from socbot.systems.sketch import Sketch
 
@@ -41,12 +41,16 @@ class Pipeline:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, builtins: Mapping[str, str], systems: Mapping[type, object], profiler: Profiler
+        self,
+        dispatcher: Dispatcher,
+        builtins: Mapping[str, str],
+        systems: Mapping[type, object],
+        profiler: Profiler,
+        counters: Counters,
     ) -> None:
         self._dispatcher, self._builtins, self._systems = dispatcher, builtins, systems
-        self._profiler = profiler
+        self._profiler, self._counters = profiler, counters
         self._entries: tuple[MiddlewareConfig, ...] = ()
-        self._figures: dict[str, Figures] = {}
         self.findings: tuple[Finding, ...] = ()
 
     @property
@@ -77,35 +81,17 @@ class Pipeline:
 
         return swap
 
-    def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
-        """Count what each middleware did: a telemetry sink."""
-        for outcome in outcomes:
-            trace = outcome.trace
-            if trace is None:
-                continue
-            for position, stage in enumerate(trace.stages):
-                if trace.times[2 * position]:
-                    self._figures.setdefault(stage.name, Figures()).calls += 1
-            if outcome.refused_by in self._figures:
-                self._figures[outcome.refused_by].refusals += 1
-            for name in trace.would_refuse:
-                self._figures[name].would_refuse += 1
-            for name in trace.blamed:
-                self._figures[name].faults += 1
-
     async def figures(self) -> dict[str, Figures]:
         """What each middleware of the chain did since the start, and what it costs."""
         costs: dict[str, Sketch] = {}
         for profile in await self._profiler.profiles():
             costs.setdefault(profile.part, Sketch()).merge(profile.sketch)
-        found = {}
+        found, parts = {}, self._counters.counts.parts
         for layer in self.layers:
-            figures = self._figures.get(layer.name, Figures())
+            part = parts.get(layer.name, Part())
             cost = costs.get(layer.name, Sketch())
             mean, p99 = (cost.mean, cost.quantile(0.99)) if cost.count else (0.0, 0.0)
-            found[layer.name] = Figures(
-                figures.calls, figures.refusals, figures.would_refuse, figures.faults, mean, p99
-            )
+            found[layer.name] = Figures(part.calls, part.refusals, part.would_refuse, part.faults, mean, p99)
         return found
 
     def _layer(self, entry: MiddlewareConfig, position: int) -> Layer:

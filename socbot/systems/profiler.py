@@ -322,12 +322,29 @@ class _Course:
 
     def parts(self, traces: Sequence[list[float]]) -> Iterator[tuple[str, list[float]]]:
         """The times of each part in the traces in which it was reached, without the parts that it wraps."""
-        marks = list(zip(*traces, strict=True))
-        spans = [_spans(entered, left) for entered, left in zip(marks[::2], marks[1::2], strict=True)]
+        marks, spans = _measured(traces)
         yield COMMAND, _reached(spans[self._inside // 2], marks[self._inside])
-        spans.append([0.0] * len(traces))
-        for position, part in enumerate(self._parts):
-            yield part, _reached(list(map(sub, spans[position], spans[position + 1])), marks[2 * position])
+        yield from zip(self._parts, _own(marks, spans), strict=True)
+
+
+def own_times(traces: Sequence[list[float]]) -> Iterator[list[float]]:
+    """The times of each part of one chain, the handler last, in the traces that reached it, without what it wraps.
+
+    :param traces: the ``times`` of each
+    """
+    return _own(*_measured(traces))
+
+
+def _measured(traces: Sequence[list[float]]) -> tuple[list[tuple[float, ...]], list[list[float]]]:
+    """When each part was entered and left, one after the other; and how long that was, with what it wraps."""
+    marks = list(zip(*traces, strict=True))
+    return marks, [_spans(entered, left) for entered, left in zip(marks[::2], marks[1::2], strict=True)]
+
+
+def _own(marks: list[tuple[float, ...]], spans: list[list[float]]) -> Iterator[list[float]]:
+    inner: list[list[float]] = [*spans[1:], [0.0] * len(spans[0])]
+    for span, within, entered in zip(spans, inner, marks[::2], strict=True):
+        yield _reached(list(map(sub, span, within)), entered)
 
 
 def _spans(entered: Sequence[float], left: Sequence[float]) -> list[float]:

@@ -19,6 +19,7 @@ from socbot.systems.analytics import Analytics
 from socbot.systems.audit import Audit
 from socbot.systems.backup import Backups
 from socbot.systems.blacklist import Blacklist
+from socbot.systems.counters import Counters
 from socbot.systems.errors import Errors
 from socbot.systems.health import Health
 from socbot.systems.incidents import Incidents
@@ -44,6 +45,7 @@ class Host(Protocol):
     backups: Backups
     blacklist: Blacklist
     clock: Clock
+    counters: Counters
     database: Database
     dispatcher: Dispatcher
     errors: Errors
