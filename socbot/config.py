@@ -303,6 +303,7 @@ class WebConfig(Struct, frozen=True, forbid_unknown_fields=True):
     token: str = ""
     viewer_token: str = ""
     session: Annotated[float, Meta(ge=60, le=31_536_000)] = 604_800.0
+    idle: Annotated[float, Meta(ge=60, le=31_536_000)] = 86_400.0
 
     def __repr__(self) -> str:  # the tokens are secrets
         return f"WebConfig(enabled={self.enabled}, host={self.host!r}, port={self.port})"

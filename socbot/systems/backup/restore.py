@@ -18,7 +18,7 @@ from socbot.folders import sync_file, sync_folder
 from socbot.storage import swaps
 from socbot.storage.errors import StoreError
 from socbot.storage.snapshots import stage as stage_store
-from socbot.storage.staged import carry_over, make_ready
+from socbot.storage.staged import carry_over, empty, make_ready
 from socbot.storage.swaps import Journal, Move, Step
 from socbot.systems.backup.archive import IsCancelled, Progress, extract
 from socbot.systems.backup.errors import BackupError
@@ -27,7 +27,10 @@ from socbot.systems.backup.manifest import Manifest
 from socbot.systems.backup.paths import FILES, prefix, read_back
 from socbot.systems.webhooks.system import key_path
 
-CARRIED: Final = ("audit", "deliveries", "backups", "backup_drills")
+ACCESS: Final = ("web_tokens", "web_sessions")
+"""Tables that no backup brings: a token that was taken away does not come back."""
+
+CARRIED: Final = ("audit", "deliveries", "backups", "backup_drills", *ACCESS)
 """Tables of the live store that go into the restored one: nobody erases the audit trail by a restore, nothing is
 delivered again, and what is known of the backups is not what an old one knew."""
 
@@ -113,6 +116,7 @@ def stage(
         step("make the store ready")
         store = place.staging / STORE
         stage_store(place.staging, store)
+        empty(store, ACCESS)
         files = tuple(_stage_files(place, step))
         sync_folder(place.staging)
     except BaseException:
