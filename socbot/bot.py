@@ -302,7 +302,7 @@ class Bot:
         self.logs = Logs(database, clock, config.logs, self.redactor, zone)
         self.completions = Completions()
         self.counters = Counters()
-        self.access = Access(database, clock, self.random, config.web)
+        self.access = Access(database, clock, self.random, config.web, self.audit)
         self.vitals = Vitals(clock)
         self.vitals.telemetry = lambda: (self.telemetry.waiting, self.telemetry.dropped)
         self.vitals.store = lambda: (
@@ -318,6 +318,7 @@ class Bot:
             random=self.random,
         )
         self.dispatcher.ledger = self.audit
+        self.access.changed = lambda: self._know_owners(self.config)
         self.backups = Backups(
             database,
             clock,
@@ -505,7 +506,7 @@ class Bot:
         take_part(lambda config: lambda: self._configure_health(config))
         take_part(lambda config: lambda: self.signals.configure(config.signals))
         take_part(self._prepare_webhooks)
-        take_part(lambda config: lambda: self.access.configure(config.web))
+        take_part(self._prepare_access)
         take_part(lambda config: lambda: self._apply_bot(config))
 
     def _prepare_rate_limit(self, config: Config) -> Callable[[], None]:
@@ -518,6 +519,10 @@ class Bot:
     def _prepare_webhooks(self, config: Config) -> Callable[[], None]:
         self.webhooks.check(config.webhooks)
         return lambda: self.webhooks.configure(config.webhooks)
+
+    def _prepare_access(self, config: Config) -> Callable[[], None]:
+        self.access.check(config.web)
+        return lambda: self.access.configure(config.web)
 
     def _prepare_backups(self, config: Config) -> Callable[[], None]:
         self.backups.check(config.backup)
@@ -542,7 +547,9 @@ class Bot:
         self._pseudonyms.enabled = config.analytics.hash_ids
 
     def _know_owners(self, config: Config) -> None:
-        self.owners = frozenset((*map(identity_of, config.bot.owners), *self._own_owners))
+        people = frozenset((*map(identity_of, config.bot.owners), *self._own_owners))
+        self.access.people = people
+        self.owners = people | self.access.identities(people)
         self.dispatcher.owners = self.owners
 
     # -- while it runs --------------------------------------------------------------------------------
