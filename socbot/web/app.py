@@ -3,18 +3,23 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-import msgspec
 from aiohttp import web
 
+from socbot.storage.errors import StoreError
 from socbot.web import assets, probes
+from socbot.web.actions import Actions
+from socbot.web.api import Api
 from socbot.web.gate import Gate
 from socbot.web.host import Host
 from socbot.web.rendering import Pages
-from socbot.web.view import NotFound, View, Viewer
+from socbot.web.view import BadQuery, NotFound, View
 from socbot.web.views import VIEWS
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MOST_FORM = 64 * 1024
+"""Bytes of a form."""
 
 
 class Ask(Protocol):
@@ -28,57 +33,41 @@ class App:
 
     def __init__(self, host: Host, ask: Ask) -> None:
         self.host, self.ask = host, ask
+        self.probes = probes.Probes(host.health)
         self.gate = Gate(host, ask)
         self.pages = Pages(host, self.gate)
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self.gate.admit], client_max_size=64 * 1024)
+        app = web.Application(middlewares=[self.gate.admit], client_max_size=MOST_FORM)
         add = app.router.add_route
-        for path, read in probes.paths(self.host.health).items():
+        for path, read in probes.paths(self.probes).items():
             add("GET", path, read)
+            add("HEAD", path, read)
         assets.add_to(app)
         self.gate.add_to(app, self.pages)
         for view in VIEWS:
-            add("GET", view.path, self._page(view))
-            add("GET", "/api/v1" + (view.path if view.path != "/" else "/overview"), self._json(view))
+            app.router.add_get(view.path, self._page(view))
+        Api(self.host, self.ask, self.gate).add_to(app)
+        Actions(self.host, self.ask, self.gate, self.pages).add_to(app)
         return app
 
     def _page(self, view: View[Any, Any]) -> Handler:
         async def page(request: web.Request) -> web.Response:
             viewer = self.gate.viewer(request)
+            if not viewer.may(view.needs):
+                return self.pages.problem(request, 403, f"This page is for the {view.needs}.")
+            # A form sends what was left empty too, and a link may carry what another site has added to it.
+            known = set(view.query.__struct_encode_fields__) - {*request.match_info}
+            given = {name: value for name, value in request.query.items() if value and name in known}
             try:
-                query, result = await self._read(view, request, viewer)
-            except (msgspec.ValidationError, NotFound) as error:
-                return self.pages.problem(request, 404, str(error))
+                query = view.ask_for(given, request.match_info)
+                result = await self.ask(view.read, self.host, query, viewer)
+            except BadQuery as error:
+                return self.pages.problem(request, 404 if error.in_path else 422, error.text)
+            except NotFound as error:
+                return self.pages.problem(request, 404, error.text)
+            except StoreError:
+                return self.pages.problem(request, 503, "The store does not answer. The health page says more.")
             return self.pages.page(request, view, result, query, viewer)
 
         return page
-
-    def _json(self, view: View[Any, Any]) -> Handler:
-        async def answer(request: web.Request) -> web.Response:
-            try:
-                _, result = await self._read(view, request, self.gate.viewer(request))
-            except msgspec.ValidationError as error:
-                return _problem(422, str(error))
-            except NotFound as error:
-                return _problem(404, error.text)
-            return web.Response(body=msgspec.json.encode(result), content_type="application/json")
-
-        return answer
-
-    async def _read(self, view: View[Any, Any], request: web.Request, viewer: Viewer) -> tuple[Any, Any]:
-        given = {**request.query, **request.match_info}
-        query = msgspec.convert(given, view.query, strict=False)
-        return query, await self.ask(view.read, self.host, query, viewer)
-
-
-def _problem(status: int, text: str) -> web.Response:
-    """As RFC 9457 has it."""
-    body = msgspec.json.encode({"status": status, "title": web_reason(status), "detail": text})
-    return web.Response(status=status, body=body, content_type="application/problem+json")
-
-
-def web_reason(status: int) -> str:
-    from http import HTTPStatus
-
-    return HTTPStatus(status).phrase

@@ -1,16 +1,29 @@
 """A view: one thing that can be seen, as a page for people and as JSON for programs, from the same facts."""
 
+import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import tzinfo
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, structs
 
+from socbot.dispatch.errors import describe
 from socbot.systems.access import Role
+from socbot.systems.identities import storable
 from socbot.web.host import Host
 
 Q = TypeVar("Q", bound=Struct)
 R = TypeVar("R", bound=Struct)
+
+LONGEST = 500
+"""Characters of one value that may be asked for."""
+
+_RANKS: Final[dict[str, int]] = {"sender": 0, "viewer": 1, "owner": 2}
+_FIELD = re.compile(r"{(\w+)(?::[^{}]*)?}")
+_AT = re.compile(r" - at `\$\.?([\w.]*)[^`]*`$")
+_MOST_INTEGER = 2**63 - 1
 
 
 class Viewer(Struct, frozen=True):
@@ -28,12 +41,27 @@ class Viewer(Struct, frozen=True):
     def is_owner(self) -> bool:
         return self.role == "owner"
 
+    def may(self, role: Role) -> bool:
+        """Whether they may see or do what needs ``role``."""
+        return _RANKS[self.role] >= _RANKS[role]
+
 
 class NotFound(Exception):
     """There is nothing of that name to be seen."""
 
     def __init__(self, what: str, name: str) -> None:
         self.text = f"There is no {what} {name!r}."
+        super().__init__(self.text)
+
+
+class BadQuery(Exception):
+    """What was asked for cannot be: ``argument`` is not what it has to be.
+
+    :ivar in_path: whether it is part of the path, so that there is nothing at that address
+    """
+
+    def __init__(self, argument: str, text: str, *, in_path: bool = False) -> None:
+        self.argument, self.text, self.in_path = argument, f"{argument}: {text}", in_path
         super().__init__(self.text)
 
 
@@ -73,3 +101,60 @@ class View(Generic[Q, R]):
     def summary(self) -> str:
         """What it shows, in one line."""
         return (self.result.__doc__ or self.title).partition("\n")[0]
+
+    @property
+    def path_fields(self) -> tuple[str, ...]:
+        """The fields of the query that are part of the path."""
+        return tuple(_FIELD.findall(self.path))
+
+    @property
+    def api_path(self) -> str:
+        """Where its JSON is."""
+        return "/api/v1" + (self.path if self.path != "/" else "/overview")
+
+    def ask_for(self, given: Mapping[str, str], in_path: Mapping[str, str]) -> Q:
+        """The query that is written so.
+
+        :raises BadQuery: naming what is wrong with it
+        """
+        known = structs.fields(self.query)
+        for name in given:
+            if name in in_path or name not in {field.encode_name for field in known}:
+                takes = ", ".join(field.encode_name for field in known if field.encode_name not in in_path) or "nothing"
+                raise BadQuery(_shown(name), f"that cannot be asked for here; what can be is {takes}")
+        for name, value in (*given.items(), *in_path.items()):
+            if len(value) > LONGEST or storable(value, LONGEST) != value:
+                raise BadQuery(name, f"text of at most {LONGEST} characters is expected", in_path=name in in_path)
+        try:
+            query = msgspec.convert({**given, **in_path}, self.query, strict=False)
+        except msgspec.ValidationError as error:
+            raise _told(error, given, in_path) from None
+        for field in known:
+            value = getattr(query, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise BadQuery(field.encode_name, "a finite number is expected")
+            if isinstance(value, int) and abs(value) > _MOST_INTEGER:
+                raise BadQuery(field.encode_name, f"a number of at most {_MOST_INTEGER} is expected")
+        return query
+
+
+def _told(error: msgspec.ValidationError, given: Mapping[str, str], in_path: Mapping[str, str]) -> BadQuery:
+    """What msgspec found, in the words of whoever asked."""
+    text = describe(error)
+    found = _AT.search(text)
+    if found is None:  # a field without a default was not given
+        lacking = re.search(r"`(\w+)`", text)
+        return BadQuery(lacking[1] if lacking else "query", "this has to be given")
+    name, what = found[1].partition(".")[0], _AT.sub("", text).partition(", got")[0].replace("`", "")
+    for kind, words in _KINDS.items():
+        what = what.replace(kind, words)
+    value = given.get(name, in_path.get(name, ""))
+    what = what[0].lower() + what[1:] + ("" if "enum" in what else f", and {_shown(value)!r} is not that")
+    return BadQuery(name, what, in_path=name in in_path)
+
+
+_KINDS = {"int | null": "a whole number", "int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"
