@@ -38,7 +38,7 @@ function age() {
 async function refresh() {
   const pulse = document.getElementById("pulse");
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Refresh": "1" }, redirect: "error" });
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const old of document.querySelectorAll("[data-live]")) {
