@@ -285,6 +285,24 @@ class Profiler:
 
         return await self._database.read(read)
 
+    async def parts(self, since: float | None = None, until: float | None = None) -> dict[str, Sketch]:
+        """How long each part of the chain took over all commands, however they ended, from ``since`` to ``until``.
+
+        Without them, in the last day.
+        """
+        await self._flush()
+        until = self._clock.time() if until is None else until
+        first, last = (until - _DAY if since is None else since) // _HOUR, until / _HOUR
+
+        def read(connection: Connection) -> dict[str, Sketch]:
+            found: dict[str, Sketch] = {}
+            for row in _rows(connection, None):
+                if first <= row.hour < last:
+                    found.setdefault(row.part, Sketch()).merge(row.sketch)
+            return found
+
+        return await self._database.read(read)
+
     async def export(self) -> tuple[Profile, ...]:
         """Every stored row, oldest first."""
         await self._flush()

@@ -145,3 +145,19 @@ async def test_one_command_can_be_reset_or_all(storage: StorageConfig) -> None:
 )
 def test_ratings_are_those_of_the_older_bot(seconds: float, word: str) -> None:
     assert rating(seconds) == word
+
+
+async def test_what_each_part_of_the_chain_takes_is_known_for_any_span_of_time(storage: StorageConfig) -> None:
+    async with observed(storage) as world:
+        start = world.clock.time()
+        await world.say("!take 100")
+        await world.say("!ping", "banned")
+        world.clock.forward(30 * 3600.0)
+        await world.say("!take 10")
+        earlier = await world.profiler.parts(start, start + 3600.0)
+        assert {part: each.count for part, each in earlier.items()} == {
+            "command": 1, "door": 2, "profiler": 1, "analytics": 1, "handler": 1
+        }  # fmt: skip
+        assert earlier["door"].mean == pytest.approx(DOOR_SECONDS)
+        assert earlier["handler"].quantile(0.99) == pytest.approx(0.1, rel=0.01)
+        assert (await world.profiler.parts())["handler"].total == pytest.approx(0.01)
