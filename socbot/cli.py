@@ -122,6 +122,10 @@ def _parser() -> "ArgumentParser":
     backup.add_argument("--yes", action="store_true", help="confirm what would be asked")
     backup.add_argument("--unsigned", action="store_true", help="take one without a signature although a key is set")
     backup.add_argument("--dry-run", action="store_true", help="for prune: say what would be deleted, and why")
+    demo = add("demo", _demo, "Play some days of a community through a real bot in a scratch folder, and show them.")
+    demo.add_argument("--seed", type=int, default=1, metavar="N", help="another seed plays other days (%(default)s)")
+    demo.add_argument("--days", type=int, default=7, metavar="N", help="how many, the last in detail (%(default)s)")
+    demo.add_argument("--exit", action="store_true", help="end when they are played")
     doctor = add("doctor", _doctor, "Look at this installation; say what is wrong and how to mend it.")
     doctor.add_argument("--json", action="store_true")
     return parser
@@ -264,6 +268,15 @@ def _audit(arguments: "Namespace") -> int:
     if arguments.what == "verify":
         return verify_trail(loaded, arguments.hash, as_json=arguments.json)
     return list_trail(loaded, max(1, arguments.count), arguments.before, as_json=arguments.json)
+
+
+def _demo(arguments: "Namespace") -> int:
+    from functools import partial
+
+    from socbot.demo.command import demo, options_of
+
+    options = options_of(_load(arguments).config.web, arguments.seed, max(1, min(31, arguments.days)))
+    return _anyio(partial(demo, options, stays=not arguments.exit))
 
 
 def _doctor(arguments: "Namespace") -> int:

@@ -1,0 +1,93 @@
+"""A clock that begins in the past, leaps towards the present, and then goes with it."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from typing import Any
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+MOMENT = 1.0
+"""Seconds: who sleeps for less is woken by the host's clock too, whoever sleeps longer by ``wake`` alone until then."""
+
+
+class _Sleeper:
+    __slots__ = ("due", "length", "rung")
+
+    def __init__(self, due: float, length: float) -> None:
+        self.due, self.length = due, length
+        self.rung = anyio.Event()
+
+
+class DemoClock:
+    """Goes as the host's does, ``behind`` seconds behind it, which ``leap`` makes fewer.
+
+    What takes time takes it: between two leaps durations are those of the host.
+    """
+
+    def __init__(self, behind: float) -> None:
+        self._behind, self._leapt = behind, 0.0
+        self._sleepers: list[_Sleeper] = []
+
+    def time(self) -> float:
+        return time.time() - self._behind
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._leapt
+
+    @property
+    def behind(self) -> float:
+        """Seconds until it is the host's clock."""
+        return self._behind
+
+    async def sleep(self, seconds: float) -> None:
+        sleeper = _Sleeper(self.monotonic() + seconds, seconds)
+        self._sleepers.append(sleeper)
+        try:
+            await checkpoint()
+            while (left := sleeper.due - self.monotonic()) > 0:
+                # Nobody begins his work by himself while time leaps: he would take a leap for what his work took.
+                with anyio.move_on_after(left if seconds < MOMENT or not self._behind else inf):
+                    await sleeper.rung.wait()
+                sleeper.rung = anyio.Event()
+        finally:
+            self._sleepers.remove(sleeper)
+
+    def leap(self, seconds: float) -> None:
+        """Let up to ``seconds`` pass at once, to the present at most. Who is due by then sleeps on until ``wake``."""
+        seconds = min(seconds, self._behind)
+        self._behind -= seconds
+        self._leapt += seconds
+
+    def wake(self, longest: float = inf) -> None:
+        """Wake those who are due and meant to sleep for less than ``longest`` seconds, in the order they are due."""
+        now = self.monotonic()
+        for sleeper in sorted(self._sleepers, key=lambda each: each.due):
+            if sleeper.due <= now and sleeper.length < longest:
+                sleeper.rung.set()
+
+    def arrive(self) -> None:
+        """Have everybody who sleeps go by the present from now on."""
+        self.leap(self._behind)
+        for sleeper in self._sleepers:
+            sleeper.rung.set()
+
+
+@contextmanager
+def logging_by(clock: DemoClock) -> Iterator[None]:
+    """Have what is logged while the block runs carry the time of ``clock``."""
+    before = logging.getLogRecordFactory()
+
+    def make(*arguments: Any, **named: Any) -> logging.LogRecord:
+        record = before(*arguments, **named)
+        record.created = clock.time()
+        return record
+
+    logging.setLogRecordFactory(make)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(before)

@@ -1,0 +1,113 @@
+"""``socbot demo``: plays, says what there is to see, and lives on until it is ended."""
+
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack, closing
+from socket import create_server
+
+import anyio
+from msgspec import structs
+
+from socbot.config import WebConfig
+from socbot.demo.people import SPAMMERS
+from socbot.demo.playing import Demo, Options, playing
+from socbot.exit_codes import EXIT_OK
+from socbot.running import ConsoleTransport
+from socbot.transports.console import Console
+from socbot.watchdog import Watchdog
+from socbot.web import Web
+
+
+async def demo(options: Options, *, stays: bool = True) -> int:
+    """Play; unless it ``stays``, end then. The exit code."""
+    print(f"Playing {_days(options.days)} of a community through a real bot, in a folder of their own …", flush=True)
+    began = time.monotonic()
+    async with playing(options) as played:
+        print(f"Played in {time.monotonic() - began:.0f} s. What there is to see:", flush=True)
+        for line in await _sights(played):
+            print(f"  {line}", flush=True)
+        if stays:
+            await _live(played)
+    print("Ended; the folder is removed.", flush=True)
+    return EXIT_OK
+
+
+def a_port(web: WebConfig) -> int:
+    """The port of ``web`` if nobody has it, otherwise 0 for any."""
+    try:
+        with closing(create_server((web.host, web.port))):
+            return web.port
+    except OSError:
+        return 0
+
+
+async def _live(demo: Demo) -> None:
+    """Serve the dashboard and the console until somebody ends it."""
+    bot = demo.bot
+    console = Console(bot.zone)
+    bot.on_notice(console.show)
+    watchdog = Watchdog(lambda stall: bot.health.note_stall(stall.where, stall.stack))
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(watchdog)
+        web = await stack.enter_async_context(Web(bot))
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        bot.vitals.loop_lag, bot.vitals.worst_lag = watchdog.lag, watchdog.worst
+        bot.vitals.stalls = lambda: watchdog.stalls
+        bot.health.liveness.overdue = lambda: watchdog.stalled
+        console.write(await _address(demo, web))
+        console.write("Here you are the owner: try !help, !pipeline or !error_dashboard. Ctrl-C ends.")
+        tasks.start_soon(_end_by_signal, demo)
+        tasks.start_soon(_talk, demo, ConsoleTransport(bot, console))
+        tasks.start_soon(demo.go_on)
+        await bot.lifecycle.stopping.wait()
+        tasks.cancel_scope.cancel()
+
+
+async def _address(demo: Demo, web: Web) -> str:
+    if web.failure:
+        return f"The dashboard is not to be seen: {web.failure}"
+    token = await demo.bot.access.first_token()
+    return f"The dashboard is at {demo.bot.links.base}, its token is {token}"
+
+
+async def _talk(demo: Demo, transport: ConsoleTransport) -> None:
+    await transport.run()
+    if sys.stdin.isatty():
+        demo.bot.lifecycle.stop()
+
+
+async def _end_by_signal(demo: Demo) -> None:
+    if os.name == "nt":  # event loops take no signals there; Ctrl-C interrupts the program as it always does
+        return
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            demo.bot.lifecycle.stop()
+
+
+async def _sights(demo: Demo) -> tuple[str, ...]:
+    """What was played, and under which of the dashboard's pages it is found."""
+    bot = demo.bot
+    groups = await bot.errors.groups()
+    backups = await bot.backups.list()
+    webhooks = bot.webhooks.stats().total
+    return (
+        f"{', '.join(SPAMMERS)} were warned, timed out and listed (Abuse)",
+        f"{len(groups)} groups of errors, one of them resolved (Errors)",
+        "a ranking that gets slower and slower (Performance)",
+        f"a webhook that was down for two hours: {webhooks.failed} failed tries, {webhooks.dead} given up (Webhooks)",
+        "a map server that was slow for an hour (Health)",
+        f"{len(backups)} backups, and a drill of one of them (Backups)",
+        "a raid with its timeline, alerts, an exercise (Signals)",
+        "a middleware on trial, and a chain whose order was changed (Chain)",
+    )
+
+
+def _days(count: int) -> str:
+    return "a day" if count == 1 else f"{count} days"
+
+
+def options_of(web: WebConfig, seed: int, days: int) -> Options:
+    """How it is played, beside what ``web`` says of the dashboard."""
+    return structs.replace(Options(), seed=seed, days=days, host=web.host, port=a_port(web))
