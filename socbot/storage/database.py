@@ -118,6 +118,21 @@ class Database:
         """Whether opening it finished a restore that another process had begun."""
         return self.file is not None and self.file.recovered is not None
 
+    async def size(self) -> int:
+        """Bytes of the store: on SQLite of the file and of what is not yet in it, on PostgreSQL as the server says.
+
+        :raises StoreError: if it cannot be told
+        """
+        file = self.file
+
+        def measure(connection: Connection) -> int:
+            if file is None:
+                return int(connection.execute("SELECT pg_database_size(current_database())")[0][0])
+            wal = file.path.with_name(file.path.name + "-wal")
+            return sum(each.stat().st_size for each in (file.path, wal) if each.exists())
+
+        return await self.read(measure)
+
     @property
     def waiting(self) -> int:
         """How many writes have not begun."""

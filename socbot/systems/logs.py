@@ -106,6 +106,11 @@ class Logs:
         """Whether there is a log to look at."""
         return self._attached is not None
 
+    @property
+    def lost(self) -> int:
+        """How many lines were never written since the start; 0 where there is no log."""
+        return 0 if self._attached is None else self._attached.lost
+
     def check(self) -> None:
         """:raises NoLogFile: if there is none"""
         if not self.is_written:

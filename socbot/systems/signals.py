@@ -222,6 +222,16 @@ class Signals:
         """The signal of that id, in either case, and where it was delivered."""
         return await self._database.read(lambda connection: _find(connection, storable(id, 64).upper()))
 
+    async def counts(self, since: float) -> dict[tuple[Kind, Severity], int]:
+        """How often signals of each kind and severity were raised, of those that began after ``since`` (since 1970)."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT kind, severity, SUM(count) FROM signals WHERE at >= :since GROUP BY kind, severity",
+                {"since": since},
+            )
+        )
+        return {(kind, severity): int(count) for kind, severity, count in rows}
+
     async def tidy(self) -> None:
         """Drop what is older than ``signals.retention_days``."""
         oldest = self._clock.time() - self._config.retention_days * 86_400.0

@@ -43,6 +43,9 @@ class App:
         for path, read in probes.paths(self.probes).items():
             add("GET", path, read)
             add("HEAD", path, read)
+        from socbot.web.metrics import Metrics  # Prometheus' client is for a server alone
+
+        app.router.add_get("/metrics", Metrics(self.host, self.ask).answer, allow_head=False)
         assets.add_to(app)
         self.gate.add_to(app, self.pages)
         for view in VIEWS:

@@ -15,6 +15,7 @@ from anyio.from_thread import BlockingPortal
 
 from socbot.web.app import App
 from socbot.web.host import Host
+from socbot.web.probes import Front
 
 T = TypeVar("T")
 
@@ -108,21 +109,27 @@ class Web:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         app = App(self.host, self.ask)
+        probes = app.probes
         runner = web.AppRunner(app.application(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
+        assert runner.server is not None
+        front = Front(probes, runner.server)
+        server = None
         try:
-            await self._listen(runner)
+            server = await self._listen(front)
             await self._stop.wait()
         finally:
+            if server is not None:
+                server.close()
+            front.close()
             await runner.cleanup()
 
-    async def _listen(self, runner: web.AppRunner) -> None:
+    async def _listen(self, front: Front) -> asyncio.Server | None:
         """Return once it listens, or is to stop."""
-        config = self.host.config.web
+        config, loop = self.host.config.web, asyncio.get_running_loop()
         while not self._stop.is_set():
             try:
-                site = web.TCPSite(runner, config.host, config.port, backlog=1024)
-                await site.start()
+                server = await loop.create_server(front, config.host, config.port, backlog=1024)
             except OSError as error:
                 if not self.failure:
                     self.failure = f"{config.host} port {config.port}: {error.strerror or error}"
@@ -134,10 +141,11 @@ class Web:
                 except TimeoutError:
                     continue
             else:
-                port = runner.addresses[0][1]
+                port = server.sockets[0].getsockname()[1]
                 name = f"[{config.host}]" if ":" in config.host else config.host
                 self.failure, self.address = "", f"http://{name}:{port}"
                 self.host.links.base = config.url.rstrip("/") or self.address
                 _log.info("the dashboard is at %s", self.host.links.base)
                 self._tried.set()
-                return
+                return server
+        return None

@@ -205,6 +205,16 @@ class Backups:
         """Time since the last good backup, in intervals of the shortest schedule; None if none is due yet."""
         return self._watch.age
 
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last good backup that was made by schedule; None if none has been seen."""
+        return self._watch.seconds
+
+    @property
+    def failure(self) -> str:
+        """Why the last backup that was due failed; empty if it did not."""
+        return self._watch.failure
+
     async def watch(self) -> None:
         """Tell the owner, once, that there has been no good backup for too long."""
         if not self._watch.knows_one:

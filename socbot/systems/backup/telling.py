@@ -58,6 +58,11 @@ class Watch:
         return None if self._good_at is None and age < 1.0 else age
 
     @property
+    def seconds(self) -> float | None:
+        """Time since the last good backup, on a clock that nobody sets; None if none has been seen."""
+        return None if self._good_at is None else max(0.0, self._clock.monotonic() - self._good_at)
+
+    @property
     def knows_one(self) -> bool:
         return self._good_at is not None
 

@@ -1,6 +1,7 @@
 """The rate limiter: the limits in memory, and what must outlive the process in the store."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -158,6 +159,7 @@ class RateLimiter:
     Decisions are made on monotonic time. What is stored is wall time, and is turned back when it is loaded.
 
     :param signals: told of whom the ladder lists
+    :ivar violated: how many violations since the start came to what
     :ivar links: of which page that tells; none unless somebody sets them
     """
 
@@ -179,6 +181,7 @@ class RateLimiter:
         self._muted: dict[Identity, float] = {}
         self._exempt: dict[Identity, float] = {}
         self._enforcement = Enforcement(database)
+        self.violated: Counter[Action] = Counter()
         self.links = Links()
 
     def enforce_with(self, platform: str, enforcer: Enforcer, patience: float = 3.0) -> None:
@@ -312,6 +315,7 @@ class RateLimiter:
             key, violation = await self._database.write(
                 lambda connection: self._record(connection, case, config, spared)
             )
+            self.violated[violation.action] += 1
             await self._punish(identity, violation)
         if violation.enforced != UNKNOWN or guild is None or violation.duration is None:
             return violation
@@ -437,6 +441,11 @@ class RateLimiter:
         :param identity: those of this one alone
         """
         return await self._database.read(lambda connection: _read_violations(connection, limit, before, identity))
+
+    @property
+    def tracked(self) -> int:
+        """How many users it remembers now; at most ``max_users``."""
+        return len(self._limiter.table)
 
     def timed_out(self) -> tuple[TimedOut, ...]:
         """Who is timed out now, from memory; whose timeout ends last comes first."""
