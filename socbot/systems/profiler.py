@@ -285,6 +285,22 @@ class Profiler:
 
         return await self._database.read(read)
 
+    async def whole(self, since: float, until: float) -> CommandCost | None:
+        """How long all commands took from ``since`` to ``until``, whichever they were; None if there were none."""
+        await self._flush()
+        first, last = since // _HOUR, until / _HOUR
+
+        def read(connection: Connection) -> CommandCost | None:
+            found = Sketch()
+            for row in _rows(connection, None):
+                if first <= row.hour < last and row.part == COMMAND and row.status in RAN:
+                    found.merge(row.sketch)
+            if not found.count:
+                return None
+            return CommandCost("", COMMAND, found.count, found.mean, *_percentiles(found), total=found.total)
+
+        return await self._database.read(read)
+
     async def parts(self, since: float | None = None, until: float | None = None) -> dict[str, Sketch]:
         """How long each part of the chain took over all commands, however they ended, from ``since`` to ``until``.
 

@@ -17,7 +17,7 @@ _READ: Final = 300
 _TOLD_OTHERWISE: Final = frozenset(("health", "error"))
 """Kinds of signals whose cause is among the changes itself."""
 
-_LOOKING: Final = frozenset(
+LOOKING: Final = frozenset(
     "about analytics analytics_heatmap backup_status blacklist blacklist_check blacklist_export blacklist_history"
     " blacklist_stats bot_stats command_stats config dashboard error_dashboard error_details error_search error_stats"
     " error_trends export_analytics export_logs guild_stats health health_history help list_backups list_webhooks"
@@ -57,7 +57,7 @@ async def changes(host: Host, since: float, most: int) -> tuple[Change, ...]:
 
 
 def _done(record: Record) -> Change | None:
-    looked = record.action in _LOOKING or (record.action.endswith("_config") and " " not in record.what)
+    looked = record.action in LOOKING or (record.action.endswith("_config") and " " not in record.what)
     if looked and record.result == "ok":
         return None
     result = "" if record.result == "ok" else f" ({record.result})"
