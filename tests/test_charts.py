@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from socbot.charts import STYLE, definition, describe, page_svg, picture
+from socbot.charts.colours import colours
 from socbot.charts.marks import WIDTH, Shape, Words
 from socbot.charts.numbers import figure, scale, thinned
 from socbot.charts.svg import DARK, LIGHT, picture_svg
@@ -391,3 +392,15 @@ def test_a_chart_is_told_in_words_too() -> None:
     chart = Chart("bar", HOURS, {"commands": tuple(float(hour) for hour in range(24))}, "per hour")
     assert describe(chart, "Today") == "Today: bar chart, highest 23 per hour (commands, 23)"
     assert describe(Chart("line", (), {})) == "Line chart, nothing to show yet"
+
+
+def test_what_is_well_doubtful_and_bad_looks_the_same_everywhere() -> None:
+    assert colours(["ok", "refused", "failed"]) == ("series-2", "series-1", "series-3")
+    assert colours(["failed", "ok"]) == ("series-3", "series-2")
+    assert colours(["this week", "failed", "errors"]) == ("series-0", "series-3", "series-1")
+
+
+@given(st.lists(st.sampled_from(["ok", "failed", "errors", "healthy", "a", "b", "c", "d"]), unique=True))
+def test_no_two_series_look_alike(names: list[str]) -> None:
+    found = colours(names)
+    assert len(set(found)) == len(found) == min(6, len(names))

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from socbot.charts.colours import colours
 from socbot.charts.lettering import clean, fitted, width
 from socbot.charts.marks import WIDTH, Definition, Mark, Words, box
 from socbot.charts.numbers import figure, numbers_of
-from socbot.charts.plots import PARTS, SERIES, plot
+from socbot.charts.plots import PARTS, plot
 from socbot.dispatch.replies import Chart
 
 _MARGIN, _SIZE, _TITLE = 14.0, 13.0, 16.0
@@ -41,17 +42,17 @@ def _legend(chart: Chart, top: float) -> Iterator[Mark]:
 
 def _entries(chart: Chart) -> Iterator[tuple[str, str]]:
     names = list(chart.series)
-    colours: tuple[str, ...] = tuple(f"series-{number}" for number in range(SERIES))
+    painted = colours(names)
     if chart.kind == "spans":
-        names, colours = names[1:], PARTS
+        names, painted = names[1:], PARTS
     elif len(names) == 1:
         yield " · ".join(part for part in (names[0], chart.unit) if part), ""
         return
     if chart.unit:
         yield chart.unit, ""
-    yield from zip(names, colours, strict=False)
-    if len(names) > len(colours):
-        yield f"and {len(names) - len(colours)} more", ""
+    yield from zip(names, painted, strict=False)
+    if len(names) > len(painted):
+        yield f"and {len(names) - len(painted)} more", ""
 
 
 def describe(chart: Chart, title: str = "") -> str:

@@ -7,13 +7,11 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from socbot.charts.colours import SERIES, colours
 from socbot.charts.lettering import fitted, width
 from socbot.charts.marks import WIDTH, Mark, Shape, Words, box, frame, rule
 from socbot.charts.numbers import Numbers, Scale, Value, figure, highest_of_each, numbers_of, round_up, scale, thinned
 from socbot.dispatch.replies import Chart
-
-SERIES = 6
-"""The series that bars and lines can show: as many as can be told apart."""
 
 PARTS = ("series-0", "axis", "series-2", "series-3", "series-1")
 """The colours of the parts that spans are made of; the second is what they wrap, and stands back."""
@@ -69,13 +67,9 @@ def _bars(numbers: Numbers, top: float) -> Plot:
     slot = area.width / len(numbers.labels)
     each = slot * 0.76 / len(numbers.series)
     marks = list(_levels(area))
-    for number, values in enumerate(numbers.series.values()):
+    for number, (colour, values) in enumerate(zip(colours(numbers.series), numbers.series.values(), strict=True)):
         left = area.left + slot * 0.12 + each * number
-        marks += [
-            _bar(area, left + slot * place, each, value, f"series-{number}")
-            for place, value in enumerate(values)
-            if value
-        ]
+        marks += [_bar(area, left + slot * place, each, value, colour) for place, value in enumerate(values) if value]
     marks += _below(numbers.labels, lambda place: area.left + slot * (place + 0.5), slot, area.bottom)
     return marks, area.bottom + 32
 
@@ -123,17 +117,16 @@ def _lines(numbers: Numbers, top: float) -> Plot:
         return area.left + area.width * place / last if len(numbers.labels) > 1 else area.left + area.width / 2
 
     marks = list(_levels(area))
-    for number, values in enumerate(numbers.series.values()):
+    for colour, values in zip(colours(numbers.series), numbers.series.values(), strict=True):
         points = thinned(values, int(area.width))
         for known, run in groupby(points, key=lambda point: point[1] is not None):
             if known:
-                marks += _line([(x(place), area.y(value or 0.0)) for place, value in run], number, area, numbers)
+                marks += _line([(x(place), area.y(value or 0.0)) for place, value in run], colour, area, numbers)
     marks += _below(numbers.labels, x, area.width / last, area.bottom)
     return marks, area.bottom + 32
 
 
-def _line(points: Sequence[tuple[float, float]], number: int, area: Area, numbers: Numbers) -> Iterator[Shape]:
-    colour = f"series-{number}"
+def _line(points: Sequence[tuple[float, float]], colour: str, area: Area, numbers: Numbers) -> Iterator[Shape]:
     if len(points) == 1:
         yield box(points[0][0] - 2, points[0][1] - 2, 4, 4, colour)
         return
