@@ -501,9 +501,7 @@ def _find(connection: Connection, kind: Kind, identity: Identity) -> Entry | Non
     return Entry(*rows[0]) if rows else None
 
 
-def _listing(
-    connection: Connection, kind: Kind | None, text: str, now: float, limit: int, skip: int
-) -> list[Listed]:
+def _listing(connection: Connection, kind: Kind | None, text: str, now: float, limit: int, skip: int) -> list[Listed]:
     pattern = storable(text).lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
     where = "(b.expires_at IS NULL OR b.expires_at > :now)"
     where += " AND b.kind = :kind" if kind is not None else ""

@@ -346,6 +346,15 @@ def listing(connection: Connection, wanted: Wanted, now: float) -> list[Listed]:
     return [Listed(known[id], state, count, courses.get(id, ())) for id, state, count in rows if id in known]
 
 
+def totals(connection: Connection, since: float) -> tuple[tuple[float, int], ...]:
+    """The errors of all groups in each hour that had any, oldest first."""
+    rows = connection.execute(
+        "SELECT hour, CAST(SUM(count) AS BIGINT) FROM error_hours WHERE hour >= :first GROUP BY hour ORDER BY hour",
+        {"first": int(since // HOUR)},
+    )
+    return tuple((hour * HOUR, count) for hour, count in rows)
+
+
 def course(connection: Connection, group_id: str, since: float) -> tuple[tuple[float, int], ...]:
     """The errors of a group in each hour that had any, oldest first."""
     return _courses(connection, ":id", {"id": group_id}, since).get(group_id, ())

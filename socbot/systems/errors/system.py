@@ -488,6 +488,11 @@ class Errors:
         await self.flush()
         return await self._database.read(lambda connection: records.course(connection, group_id, since))
 
+    async def totals(self, since: float) -> tuple[tuple[float, int], ...]:
+        """The same of all groups together."""
+        await self.flush()
+        return await self._database.read(lambda connection: records.totals(connection, since))
+
     async def occurrences(self, group_id: str, limit: int = 50) -> list[Record]:
         """The newest errors of a group, newest first."""
         return await self._database.read(lambda connection: records.occurrences(connection, group_id, limit))
