@@ -26,6 +26,7 @@ from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.documents import ConfigError
 from socbot.egress import Client
+from socbot.handlers import access as access_commands
 from socbot.handlers import analytics as analytics_commands
 from socbot.handlers import backup as backup_commands
 from socbot.handlers import blacklist as blacklist_commands
@@ -104,6 +105,7 @@ COMMANDS: tuple[Command, ...] = (
     *log_commands.COMMANDS,
     *backup_commands.COMMANDS,
     *settings_commands.COMMANDS,
+    *access_commands.COMMANDS,
 )
 
 _log = logging.getLogger("socbot")
@@ -468,6 +470,7 @@ class Bot:
         offer("job", lambda typed: (status.name for status in self.supervisor.status()))
         offer("middleware", lambda typed: (layer.name for layer in self.pipeline.layers))
         offer("error", self._recent_errors)
+        offer("token", lambda typed: (token.name for token in self.access.tokens()))
         offer("logger", lambda typed: self.logs.names())
         offer("group", self._recent_groups)
         offer("backup", self._backup_names)

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
@@ -21,10 +22,15 @@ from socbot.documents import ConfigError
 from socbot.exit_codes import EXIT_FAILURE
 from socbot.jobs.job import CriticalJobFailed
 from socbot.logs import logging_to, structlog_to_log, uncaught_to_log
+from socbot.systems.access import FIRST
 from socbot.transports.base import Transport, TransportRefused
 from socbot.transports.console import OWNER, PLATFORM, Console, converse
 from socbot.watchdog import Watchdog
-from socbot.web import Web
+
+if TYPE_CHECKING:
+    from socbot.web import Web
+
+E = TypeVar("E", bound=Exception)
 
 _log = logging.getLogger("soc_bot")
 
@@ -40,6 +46,7 @@ async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
     """
     # Before anything watches the loop: importing discord.py takes longer than it may stand still.
     connect = _discord_transport() if on_discord else _console_transport
+    serve = _dashboard() if loaded.config.web.enabled else None
     own = [] if on_discord else [(PLATFORM, OWNER)]
     bot = Bot(loaded, owners=own, identities=[(PLATFORM, "socbot")])
     with ExitStack() as stack:
@@ -51,19 +58,24 @@ async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
             stack.enter_context(structlog_to_log())
 
         failure, code = "", EXIT_FAILURE
+        unusable: ConfigError | None = None
         try:
-            return await _serve(bot, loaded, connect, started)
+            return await _serve(bot, loaded, connect, serve, started)
         except* CriticalJobFailed as failed:
             failure = "; ".join(str(error) for error in failed.exceptions)
         except* TransportRefused as refused:
             first = next(_each(refused))
             failure, code = first.text, first.exit_code
             _log.error("%s", failure)
+        except* ConfigError as wrong:
+            unusable = next(_each(wrong))
+    if unusable is not None:
+        raise unusable
     print(f"socbot: {printable(failure)}", file=sys.stderr)
     return code
 
 
-def _each(group: ExceptionGroup[TransportRefused]) -> Iterator[TransportRefused]:
+def _each(group: ExceptionGroup[E]) -> Iterator[E]:
     for error in group.exceptions:
         if isinstance(error, ExceptionGroup):
             yield from _each(error)
@@ -71,7 +83,10 @@ def _each(group: ExceptionGroup[TransportRefused]) -> Iterator[TransportRefused]
             yield error
 
 
-async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], started: Callable[[], None]) -> int:
+async def _serve(
+    bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], serve: "Callable[[Bot], Web] | None",
+    started: Callable[[], None],
+) -> int:  # fmt: skip
     watchdog = Watchdog(lambda stall: bot.health.note_stall(stall.where, stall.stack))
     draining = anyio.CancelScope()
     async with AsyncExitStack() as stack:
@@ -79,8 +94,8 @@ async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], 
         await stack.enter_async_context(watchdog)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         started()
-        if bot.config.web.enabled:
-            await _show(bot, await stack.enter_async_context(Web(bot)))
+        if serve is not None:
+            await _show(bot, await stack.enter_async_context(serve(bot)))
         transport = connect(bot)
         bot.vitals.loop_lag = watchdog.lag
         bot.vitals.stalls = lambda: watchdog.stalls
@@ -105,16 +120,25 @@ async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], 
     return bot.lifecycle.exit_code
 
 
-async def _show(bot: Bot, web: Web) -> None:
+async def _show(bot: Bot, web: "Web") -> None:
     """Say where the dashboard is, and, once, what opens it."""
     say = Console(bot.zone).write
     if web.failure:
         say(f"⚠ The dashboard is not to be seen: {web.failure}. It is tried again by itself.")
-        return
-    say(f"The dashboard is at {bot.links.base}")
+    else:
+        say(f"The dashboard is at {bot.links.base}")
     token = await bot.access.first_token()
-    if token is not None:
-        say(f"Its token, which is shown this once: {token}")
+    if token is None:
+        return
+    say(f"Its token, which is shown this once: {token}")
+    if bot.links.base:
+        say(f"A link that signs in once, within five minutes: {bot.links.sign_in(bot.access.ticket(FIRST))}")
+
+
+def _dashboard() -> "Callable[[Bot], Web]":
+    from socbot.web import Web  # which nothing but a bot that serves it has to wait for
+
+    return Web
 
 
 def _discord_transport() -> Callable[[Bot], Transport]:

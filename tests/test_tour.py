@@ -26,6 +26,7 @@ health_history health_config
 add_webhook list_webhooks webhook_info webhook_config test_webhook remove_webhook webhook_stats webhook_deliveries
 webhook_retry
 backup_now list_backups restore_backup verify_backup backup_status backup_drill backup_prune backup_config
+dashboard tokens token_add token_remove
 """.split()  # noqa: SIM905 (a list that is read, not code)
 EVERYBODYS = """
 help ping uptime about health why blacklist_check rate_limit_status tasks task_info
@@ -41,6 +42,7 @@ ALIASES = {
 PRIVATE = """
 blacklist_export export_analytics performance_export error_dashboard recent_errors error_details error_search
 config reset_analytics view_logs search_logs export_logs log_stats add_webhook webhook_config
+dashboard tokens token_add token_remove
 """.split()  # noqa: SIM905 (a list that is read, not code)
 
 

@@ -253,14 +253,8 @@ class Access:
         :raises InvalidArgument: if there is nothing of that name
         :raises AccessError: if it stands in the configuration
         """
-        if any(token.name == name for token in self._configured.values()):
-            key = "web.token" if CONFIGURED[name] == "owner" else "web.viewer_token"
-            raise AccessError(f"That token stands in the configuration as {key}: change it there, and this one is gone.")
-        ended = [id for id, session in self._sessions.items() if session.token == name]
-        digests = [digest for digest, token in self._tokens.items() if token.name == name]
-        if not digests and not ended:
-            raise InvalidArgument("name", name, "the name of a token")
-        entry = self._audit.entry("token removed" if digests else "sessions ended", name, by)
+        self.require_removable(name)
+        entry = self._audit.entry("token removed", name, by)
 
         def write(connection: Connection) -> None:
             connection.change("DELETE FROM web_tokens WHERE name = :name", {"name": name})
@@ -276,6 +270,16 @@ class Access:
         self.changed()
         return len(ended)
 
+    def require_removable(self, name: str) -> None:
+        """Raise what ``remove`` would."""
+        if any(token.name == name for token in self._configured.values()):
+            key = "web.token" if CONFIGURED[name] == "owner" else "web.viewer_token"
+            raise AccessError(f"That token stands in the configuration as {key}: change it there, and this one is gone.")
+        if all(each.name != name for each in self._tokens.values()) and all(
+            each.token != name for each in self._sessions.values()
+        ):
+            raise InvalidArgument("name", name, "the name of a token")
+
     def identities(self, people: Iterable[Identity]) -> frozenset[Identity]:
         """Who counts as the owner on the pages: each token with that role, and ``people`` who may be sent a link."""
         names = [token.name for token in (*self._configured.values(), *self._tokens.values()) if token.role == "owner"]
@@ -288,12 +292,12 @@ class Access:
         known = [found for id in tuple(self._sessions) if (found := self._session(id)) is not None]
         return tuple(sorted(known, key=lambda session: -session.began_at))
 
-    def session(self, id: str) -> Session | None:
-        """The session whose cookie carries ``id``, if there is one; it lasts longer for being used."""
+    def session(self, id: str, *, used: bool = True) -> Session | None:
+        """The session whose cookie carries ``id``, if there is one; it lasts longer for being ``used``."""
         digest = _digest(id)
         found = self._session(digest)
-        if found is None:
-            return None
+        if found is None or not used:
+            return found
         now = self._clock.time()
         end = min(found.began_at + self._config.session, now + self._config.idle)
         if end > found.expires_at:
@@ -357,13 +361,15 @@ class Access:
 
     # -- links ----------------------------------------------------------------------------------------
 
-    def ticket(self, holder: Identity | Token) -> str:
-        """What signs in once, within ``TICKET_LIFE``: an owner who asked for it, or whoever starts the bot."""
+    def ticket(self, holder: str) -> str:
+        """What signs in once, within ``TICKET_LIFE``.
+
+        :param holder: the name of a token, or ``platform:id`` of an owner
+        """
         text, now = self._secret(), self._clock.monotonic()
-        name = holder.name if isinstance(holder, Token) else _written(holder)
         known = {id: each for id, each in self._tickets.items() if each.until > now}
         newest = dict(list(known.items())[-_MOST_TICKETS + 1 :])
-        self._tickets = {**newest, _digest(text): _Ticket(name, now + TICKET_LIFE)}
+        self._tickets = {**newest, _digest(text): _Ticket(holder, now + TICKET_LIFE)}
         return text
 
     async def redeem(self, ticket: str) -> str | None:

@@ -7,10 +7,15 @@ class Links:
     """Addresses of the dashboard's pages.
 
     :ivar base: under which it is reached, without a slash at its end; empty while it is not served
+    :ivar failure: why it is not, although it should be
     """
 
     def __init__(self) -> None:
-        self.base = ""
+        self.base = self.failure = ""
+
+    def sign_in(self, ticket: str) -> str:
+        """The address at which a ticket signs in; empty while there is no dashboard."""
+        return f"{self.base}/login?ticket={quote(ticket)}" if self.base else ""
 
     def to(self, *parts: str) -> str:
         """The address of a page, such as ``to("errors", "E-7Q")``; empty while there is no dashboard."""

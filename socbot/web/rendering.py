@@ -2,19 +2,22 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
+from http import HTTPStatus
 from typing import Any, Final
 
 import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
-from socbot.charts import definition, page_svg, sparkline_svg
+from socbot.charts import Tone, definition, page_svg, sparkline_svg, strip_svg
 from socbot.dispatch.arguments import Duration
 from socbot.dispatch.replies import Chart, printable
 from socbot.version import VERSION
 from socbot.web import assets
+from socbot.web.addresses import to
+from socbot.web.board import Board
 from socbot.web.gate import Gate
 from socbot.web.host import Host
 from socbot.web.view import View, Viewer
@@ -57,6 +60,9 @@ NAVIGATION: Final = (
     ),
 )
 
+REFRESH: Final = "X-Refresh"
+"""The header of a page that looks for what has changed: it has no place for notices."""
+
 _ANCHOR = re.compile(r"[^a-z0-9]+")
 
 
@@ -64,7 +70,7 @@ class Pages:
     """Draws pages."""
 
     def __init__(self, host: Host, gate: Gate) -> None:
-        self._host, self._gate = host, gate
+        self._host, self._gate, self.board = host, gate, Board()
         env = self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader("socbot.web"),
             autoescape=True,
@@ -84,9 +90,10 @@ class Pages:
             "seconds": seconds,
             "slug": slug,
             "sparkline": sparkline,
+            "strip": strip,
             "tone": tone,
         }
-        env.globals |= {"asset": assets.address, "navigation": NAVIGATION, "version": VERSION}
+        env.globals |= {"asset": assets.address, "to": to, "navigation": NAVIGATION, "version": VERSION}
 
     def page(
         self, request: web.Request, view: View[Any, Any], result: object, query: object, viewer: Viewer
@@ -101,7 +108,7 @@ class Pages:
 
     def problem(self, request: web.Request, status: int, text: str) -> web.Response:
         """What went wrong, for whoever looks at a page."""
-        return self.plain(request, "problem.html", "Not to be seen", status=status, text=text)
+        return self.plain(request, "problem.html", HTTPStatus(status).phrase, status=status, text=text)
 
     def _respond(
         self, request: web.Request, template: str, title: str, viewer: Viewer, more: Mapping[str, Any],
@@ -119,6 +126,7 @@ class Pages:
             now=self._host.clock.time(),
             when=_When(self._host.clock.time(), viewer.zone),
             live=self._host.health.live.ok,
+            notices=() if REFRESH in request.headers else self.board.take(session),
         )
         return web.Response(status=status, text=body, content_type="text/html", charset="utf-8")
 
@@ -235,3 +243,8 @@ def drawn(chart: Chart, title: str = "") -> Markup:
 def sparkline(values: tuple[float, ...], alt: str, tone: str = "plain") -> Markup:
     """A line as high as its words."""
     return Markup(sparkline_svg(values, alt, tone))
+
+
+def strip(cells: Sequence[tuple[Tone, str]], alt: str) -> Markup:
+    """Cells in a row, as high as their words."""
+    return Markup(strip_svg(cells, alt))

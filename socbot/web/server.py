@@ -13,7 +13,13 @@ import anyio.to_thread
 from aiohttp import web
 from anyio.from_thread import BlockingPortal
 
+from socbot.documents import ConfigError
+from socbot.storage.errors import StoreError
+from socbot.systems.access import PLATFORM
+from socbot.web import hosts
 from socbot.web.app import App
+from socbot.web.connections import Crowd, Door, serving
+from socbot.web.gate import LoopBusy
 from socbot.web.host import Host
 from socbot.web.probes import Front
 
@@ -25,14 +31,15 @@ PATIENCE = 10.0
 RETRY = 10.0
 """Seconds after which a port that was in use is tried again."""
 
-PLATFORM = "web"
-"""The platform of what is done on the pages, as the owner or as who holds a token."""
+NOTING = 60.0
+"""Seconds after which it is written down who was here."""
+
+GRACE = 0.5
+"""Seconds in which what is under way may end when the server does."""
+
+__all__ = ["PLATFORM", "LoopBusy", "Web"]
 
 _log = logging.getLogger("socbot.web")
-
-
-class LoopBusy(Exception):
-    """The bot's loop did not answer in time."""
 
 
 class Web:
@@ -60,6 +67,7 @@ class Web:
 
         :raises ConfigError: if it would be open to others without a token
         """
+        self._require_token()
         await self._portal.__aenter__()
         self._thread.start()
         await anyio.to_thread.run_sync(self._tried.wait)
@@ -75,8 +83,17 @@ class Web:
                 self._loop.call_soon_threadsafe(self._stop.set)
             await self._portal.stop(cancel_remaining=True)
             await anyio.to_thread.run_sync(self._thread.join)
-            self.host.links.base = ""
+            self.host.links.base = self.host.links.failure = ""
         return await self._portal.__aexit__(kind, error, traceback)
+
+    def _require_token(self) -> None:
+        host = self.host.config.web.host
+        if not hosts.is_loopback(host) and not self.host.access.exists:
+            raise ConfigError(
+                f"web.host: others can reach {host}, and there is no token yet that would keep them out. Make one with"
+                " `socbot exec '!token_add NAME owner'`, which shows it once, or set web.token_file; or set web.host to"
+                " 127.0.0.1"
+            )
 
     async def ask(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """What ``function`` gives, called on the bot's loop; for the server's own.
@@ -108,31 +125,42 @@ class Web:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        app = App(self.host, self.ask)
-        probes = app.probes
-        runner = web.AppRunner(app.application(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        app, crowd = App(self.host, self.ask), Crowd()
+        app.gate.crowd = crowd
+        runner = web.AppRunner(app.application(), access_log=None, handle_signals=False, shutdown_timeout=GRACE)
         await runner.setup()
         assert runner.server is not None
-        front = Front(probes, runner.server)
+        front = Front(app.probes, serving(runner.server))
+        noting = asyncio.create_task(self._note_uses())
         server = None
         try:
-            server = await self._listen(front)
+            server = await self._listen(lambda: Door(crowd, front))
             await self._stop.wait()
         finally:
+            noting.cancel()
             if server is not None:
                 server.close()
             front.close()
             await runner.cleanup()
 
-    async def _listen(self, front: Front) -> asyncio.Server | None:
+    async def _note_uses(self) -> None:
+        while True:
+            await asyncio.sleep(NOTING)
+            try:
+                await self.ask(self.host.access.flush)
+            except (LoopBusy, StoreError) as error:
+                _log.warning("who used the dashboard could not be noted: %s", error)
+
+    async def _listen(self, door: Callable[[], asyncio.Protocol]) -> asyncio.Server | None:
         """Return once it listens, or is to stop."""
         config, loop = self.host.config.web, asyncio.get_running_loop()
         while not self._stop.is_set():
             try:
-                server = await loop.create_server(front, config.host, config.port, backlog=1024)
+                server = await loop.create_server(door, config.host, config.port, backlog=1024)
             except OSError as error:
                 if not self.failure:
                     self.failure = f"{config.host} port {config.port}: {error.strerror or error}"
+                    self.host.links.failure = self.failure
                     _log.error("the dashboard does not listen: %s; trying again every %g s", self.failure, RETRY)
                 self._tried.set()
                 try:
@@ -142,8 +170,8 @@ class Web:
                     continue
             else:
                 port = server.sockets[0].getsockname()[1]
-                name = f"[{config.host}]" if ":" in config.host else config.host
-                self.failure, self.address = "", f"http://{name}:{port}"
+                self.failure, self.address = "", f"http://{hosts.shown(config.host)}:{port}"
+                self.host.links.failure = ""
                 self.host.links.base = config.url.rstrip("/") or self.address
                 _log.info("the dashboard is at %s", self.host.links.base)
                 self._tried.set()
