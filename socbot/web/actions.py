@@ -15,14 +15,13 @@ from socbot.dispatch.messages import Answer, Message, User
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.dispatch.summaries import Summary, summary
-from socbot.systems.access import PLATFORM  # of what is done here; who does it has a token's name as their id
+from socbot.systems.access import PLATFORM
 from socbot.systems.identities import storable
-from socbot.web.answers import answered, answering
 from socbot.web.board import Notice, notice_of, parts
-from socbot.web.gate import Gate
+from socbot.web.gate import Gate, own_path
 from socbot.web.host import Host
 from socbot.web.problems import Turned
-from socbot.web.reading import decoded
+from socbot.web.reading import answered, decoded
 from socbot.web.view import Viewer
 
 if TYPE_CHECKING:
@@ -155,6 +154,8 @@ ACTIONS: Final = (
            (*_SETTING, Option("value")), {"action": "set"}, _of_section),
     Action("reset_setting", "Return a setting to what config.yaml says.", "health_config", _SETTING,
            {"action": "reset"}, _of_section),
+    Action("maintenance", "Let nobody but owners in, and tell everybody else why; or let all in again.", "maintenance",
+           (Option("state", description="on or off"), Option("message", required=False))),
     Action("token_add", "Make a token for the dashboard; it is shown this once.", "token_add",
            (Option("name"), Option("role", required=False))),
     Action("token_remove", "Take a token away, and end what was begun with it.", "token_remove", (Option("name"),)),
@@ -192,7 +193,7 @@ class Actions:
     def add_to(self, app: web.Application) -> None:
         """Serve them."""
         for action in ACTIONS:
-            app.router.add_post(f"/api/v1/actions/{action.name}", answering(self._for_programs(action)))
+            app.router.add_post(f"/api/v1/actions/{action.name}", self._for_programs(action))
             app.router.add_post(f"/actions/{action.name}", self._for_forms(action))
 
     # -- for programs ---------------------------------------------------------------------------------
@@ -216,22 +217,19 @@ class Actions:
 
     def _for_forms(self, action: Action) -> Callable[[web.Request], Any]:
         async def act(request: web.Request) -> web.StreamResponse:
-            try:
-                viewer = self._owner(request)
-                form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-                given = {name: value for name, value in form.items() if name not in _OWN}
-                if "confirm" in form:
-                    given = {"confirm": form["confirm"]}
-                message = message_of(action, given, viewer, yes=form.get("answer") != "no")
-                session, back = self._gate.session(request), own_path(form.get("back", ""))
+            viewer = self._owner(request)
+            form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+            given = {name: value for name, value in form.items() if name not in _OWN}
+            if "confirm" in form:
+                given = {"confirm": form["confirm"]}
+            message = message_of(action, given, viewer, yes=form.get("answer") != "no")
+            session, back = self._gate.session(request), own_path(form.get("back", ""))
 
-                def later(outcome: Outcome) -> None:
-                    if session is not None:
-                        self._pages.board.put(session, notice_of(outcome.reply))
+            def later(outcome: Outcome) -> None:
+                if session is not None:
+                    self._pages.board.put(session, notice_of(outcome.reply))
 
-                outcome = await self._ask(_run, self._host, message, later)
-            except Turned as turned:
-                return self._pages.problem(request, turned.status, turned.detail)
+            outcome = await self._ask(_run, self._host, message, later)
             if session is None:
                 return _answer(outcome)
             if outcome is not None and outcome.reply is not None and outcome.reply.question is not None:
@@ -322,11 +320,6 @@ def _checked(key: str) -> str:
 
 def _texts(given: Mapping[str, str | float | bool]) -> dict[str, str]:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
-
-
-def own_path(back: str) -> str:
-    """``back``, if it is a path of ours; the overview otherwise."""
-    return back if re.fullmatch(r"/(?![/\\])[!-\[\]-~]{0,500}", back) else "/"
 
 
 # -- from an outcome to an answer ---------------------------------------------------------------------

@@ -1,17 +1,17 @@
 """The API beside the views: everything that can be seen as JSON, and signals that come from outside."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
 
 from socbot.web import openapi, reports
-from socbot.web.answers import Handler, answered, answering
 from socbot.web.gate import Gate
 from socbot.web.host import Host
 from socbot.web.problems import Turned
-from socbot.web.reading import JSON, decoded
+from socbot.web.reading import JSON, answered, decoded
 from socbot.web.reports import Alerts, Limiter, Report, Taken, TakenAlerts
 from socbot.web.view import BadQuery, NotFound, View, Viewer
 from socbot.web.views import VIEWS
@@ -36,13 +36,13 @@ class Api:
 
     def add_to(self, app: web.Application) -> None:
         """Serve it."""
-        app.router.add_get("/api/v1/openapi.json", answering(self._describe))
-        app.router.add_post("/api/v1/signals", answering(self._report))
-        app.router.add_post("/api/v1/signals/alertmanager", answering(self._alerts))
+        app.router.add_get("/api/v1/openapi.json", self._describe)
+        app.router.add_post("/api/v1/signals", self._report)
+        app.router.add_post("/api/v1/signals/alertmanager", self._alerts)
         for view in VIEWS:
-            app.router.add_get(view.api_path, answering(self._reading(view)))
+            app.router.add_get(view.api_path, self._reading(view))
 
-    def _reading(self, view: View[Any, Any]) -> Handler:
+    def _reading(self, view: View[Any, Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def read(request: web.Request) -> web.Response:
             viewer = self._viewer(request)
             if not viewer.may(view.needs):

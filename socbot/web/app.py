@@ -5,12 +5,12 @@ from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
-from socbot.storage.errors import StoreError
 from socbot.web import assets, probes
 from socbot.web.actions import Actions
 from socbot.web.api import Api
 from socbot.web.gate import Gate
 from socbot.web.host import Host
+from socbot.web.problems import Turned
 from socbot.web.rendering import Pages
 from socbot.web.view import BadQuery, NotFound, View
 from socbot.web.views import VIEWS
@@ -58,7 +58,7 @@ class App:
         async def page(request: web.Request) -> web.Response:
             viewer = self.gate.viewer(request)
             if not viewer.may(view.needs):
-                return self.pages.problem(request, 403, f"This page is for the {view.needs}.")
+                raise Turned(403, f"This page is for the {view.needs}.")
             # A form sends what was left empty too, and a link may carry what another site has added to it.
             known = set(view.query.__struct_encode_fields__) - {*request.match_info}
             given = {name: value for name, value in request.query.items() if value and name in known}
@@ -66,11 +66,9 @@ class App:
                 query = view.ask_for(given, request.match_info)
                 result = await self.ask(view.read, self.host, query, viewer)
             except BadQuery as error:
-                return self.pages.problem(request, 404 if error.in_path else 422, error.text)
+                raise Turned(404 if error.in_path else 422, error.text) from None
             except NotFound as error:
-                return self.pages.problem(request, 404, error.text)
-            except StoreError:
-                return self.pages.problem(request, 503, "The store does not answer. The health page says more.")
+                raise Turned(404, error.text) from None
             return self.pages.page(request, view, result, query, viewer)
 
         return page

@@ -1,5 +1,6 @@
-"""Bodies of requests: bounded, of one content type, and decoded into what is expected."""
+"""JSON, read from requests, bounded and as what is expected, and written into responses."""
 
+import asyncio
 from typing import TypeVar
 
 import msgspec
@@ -12,20 +13,27 @@ T = TypeVar("T")
 
 JSON = "application/json"
 
+PATIENCE = 10.0
+"""Seconds in which a body has to be sent."""
+
 
 async def body(request: web.Request, limit: int) -> bytes:
     """What was sent.
 
     :param limit: bytes
-    :raises Turned: if it is more than that
+    :raises Turned: if it is more than that, or takes too long
     """
     if (request.content_length or 0) > limit:
         raise Turned(413, f"At most {limit:,} bytes are taken.")
     content = bytearray()
-    async for chunk in request.content.iter_any():
-        content += chunk
-        if len(content) > limit:
-            raise Turned(413, f"At most {limit:,} bytes are taken.")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.content.iter_any():
+                content += chunk
+                if len(content) > limit:
+                    raise Turned(413, f"At most {limit:,} bytes are taken.")
+    except TimeoutError:
+        raise Turned(408, f"The body was not sent within {PATIENCE:g} s.") from None
     return bytes(content)
 
 
@@ -44,3 +52,8 @@ async def decoded(request: web.Request, kind: type[T], limit: int, *, empty: byt
         raise Turned(422, describe(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Turned(400, "The body has to be JSON in UTF-8, and not nested deeply.") from None
+
+
+def answered(status: int, content: object) -> web.Response:
+    """``content`` as JSON."""
+    return web.Response(status=status, body=msgspec.json.encode(content), content_type=JSON)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from socbot.storage.connection import Connection
+from socbot.systems.access import PLATFORM
 from socbot.systems.signals import MOST_TEXT, MOST_TITLE, Draft, Severity, Signal, severity_of
 from socbot.web.host import Host
 from socbot.web.problems import Turned
@@ -168,12 +169,12 @@ async def take(host: Host, name: str, drafts: Sequence[Draft]) -> tuple[Signal, 
 
 
 def _source(name: str) -> str:
-    return f"web:{name}"
+    return f"{PLATFORM}:{name}"
 
 
 def _key(name: str, key: str) -> str:
     """Apart from what the bot raises itself and from what others do: nobody is to hide another's signal."""
-    return f"web:{name}:{key}"
+    return f"{_source(name)}:{key}"
 
 
 def _written(value: str | float | bool) -> str:
