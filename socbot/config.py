@@ -6,6 +6,7 @@ Every number has its unit in its key's comment in config.yaml; a length of time 
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 from urllib.parse import urlsplit
@@ -720,9 +721,12 @@ def _base(kind: Any) -> Any:
 
 def _fields(kind: Any) -> dict[str, Any]:
     base = _base(kind)
-    if not (isinstance(base, type) and issubclass(base, Struct)):
-        return {}
-    return {each.encode_name: each.type for each in msgspec.structs.fields(base)}
+    return _fields_of(base) if isinstance(base, type) and issubclass(base, Struct) else {}
+
+
+@cache  # every key that is looked up walks down from the top
+def _fields_of(kind: type[Struct]) -> dict[str, Any]:
+    return {each.encode_name: each.type for each in msgspec.structs.fields(kind)}
 
 
 def _field_type(kind: Any, name: str) -> Any:
@@ -734,6 +738,7 @@ def _field_type(kind: Any, name: str) -> Any:
     return _fields(base).get(name)
 
 
+@lru_cache(1_024)
 def key_type(key: str) -> Any:
     """The type of a dotted key such as ``rate_limit.burst``; None if there is no such key."""
     kind: Any = Config
@@ -744,6 +749,7 @@ def key_type(key: str) -> Any:
     return kind
 
 
+@lru_cache(1_024)
 def parts_of(key: str) -> tuple[str, ...]:
     """What a dotted key is made of; a name in a map of plain values, such as that of a logger, has its own dots."""
     kind: Any = Config

@@ -144,6 +144,11 @@ class Settings:
         self._began = self.config
 
     @property
+    def path(self) -> Path | None:
+        """The file that the configuration was read from."""
+        return self._loaded.path
+
+    @property
     def awaiting_start(self) -> tuple[str, ...]:
         """Keys that were changed since the start, and are as they were until the next one."""
         keys = dict.fromkeys(key for section in Config.__struct_fields__ for key in self.keys(section))
@@ -281,7 +286,10 @@ class Settings:
 
 def default(key: str) -> Any:
     """The value of ``key`` where nobody sets it; None where there is no such key by default."""
-    return _at(Config(), key)
+    return _at(_DEFAULTS, key)
+
+
+_DEFAULTS = Config()
 
 
 def _at(config: Config, key: str) -> Any:
