@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from math import inf
 from typing import Any
@@ -15,11 +15,12 @@ MOMENT = 1.0
 
 
 class _Sleeper:
-    __slots__ = ("due", "length", "rung")
+    __slots__ = ("due", "rung", "task")
 
-    def __init__(self, due: float, length: float) -> None:
-        self.due, self.length = due, length
+    def __init__(self, due: float) -> None:
+        self.due = due
         self.rung = anyio.Event()
+        self.task = anyio.get_current_task().name or ""
 
 
 class DemoClock:
@@ -44,7 +45,7 @@ class DemoClock:
         return self._behind
 
     async def sleep(self, seconds: float) -> None:
-        sleeper = _Sleeper(self.monotonic() + seconds, seconds)
+        sleeper = _Sleeper(self.monotonic() + seconds)
         self._sleepers.append(sleeper)
         try:
             await checkpoint()
@@ -62,11 +63,11 @@ class DemoClock:
         self._behind -= seconds
         self._leapt += seconds
 
-    def wake(self, longest: float = inf) -> None:
-        """Wake those who are due and meant to sleep for less than ``longest`` seconds, in the order they are due."""
+    def wake(self, last: Container[str] = ()) -> None:
+        """Wake those who are due, in that order, but for the tasks that ``last`` names."""
         now = self.monotonic()
         for sleeper in sorted(self._sleepers, key=lambda each: each.due):
-            if sleeper.due <= now and sleeper.length < longest:
+            if sleeper.due <= now and sleeper.task not in last:
                 sleeper.rung.set()
 
     def arrive(self) -> None:

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, closing
 from socket import create_server
 
 import anyio
-from msgspec import structs
 
 from socbot.config import WebConfig
 from socbot.demo.people import SPAMMERS
@@ -25,19 +24,19 @@ async def demo(options: Options, *, stays: bool = True) -> int:
     print(f"Playing {_days(options.days)} of a community through a real bot, in a folder of their own …", flush=True)
     began = time.monotonic()
     async with playing(options) as played:
-        print(f"Played in {time.monotonic() - began:.0f} s. What there is to see:", flush=True)
-        for line in await _sights(played):
-            print(f"  {line}", flush=True)
+        print(f"Played in {time.monotonic() - began:.0f} s.", flush=True)
         if stays:
             await _live(played)
+        else:
+            await _tell_sights(played)
     print("Ended; the folder is removed.", flush=True)
     return EXIT_OK
 
 
 def a_port(web: WebConfig) -> int:
-    """The port of ``web`` if nobody has it, otherwise 0 for any."""
+    """The port of ``web`` if nobody has it, otherwise 0 for any; on this machine alone, whatever its host."""
     try:
-        with closing(create_server((web.host, web.port))):
+        with closing(create_server((WebConfig().host, web.port))):
             return web.port
     except OSError:
         return 0
@@ -56,6 +55,7 @@ async def _live(demo: Demo) -> None:
         bot.vitals.loop_lag, bot.vitals.worst_lag = watchdog.lag, watchdog.worst
         bot.vitals.stalls = lambda: watchdog.stalls
         bot.health.liveness.overdue = lambda: watchdog.stalled
+        await _tell_sights(demo)
         console.write(await _address(demo, web))
         console.write("Here you are the owner: try !help, !pipeline or !error_dashboard. Ctrl-C ends.")
         tasks.start_soon(_end_by_signal, demo)
@@ -86,22 +86,24 @@ async def _end_by_signal(demo: Demo) -> None:
             demo.bot.lifecycle.stop()
 
 
-async def _sights(demo: Demo) -> tuple[str, ...]:
-    """What was played, and under which of the dashboard's pages it is found."""
+async def _tell_sights(demo: Demo) -> None:
+    """Say what was played, and where in the dashboard it is found."""
     bot = demo.bot
-    groups = await bot.errors.groups()
-    backups = await bot.backups.list()
-    webhooks = bot.webhooks.stats().total
-    return (
-        f"{', '.join(SPAMMERS)} were warned, timed out and listed (Abuse)",
-        f"{len(groups)} groups of errors, one of them resolved (Errors)",
-        "a ranking that gets slower and slower (Performance)",
-        f"a webhook that was down for two hours: {webhooks.failed} failed tries, {webhooks.dead} given up (Webhooks)",
-        "a map server that was slow for an hour (Health)",
-        f"{len(backups)} backups, and a drill of one of them (Backups)",
-        "a raid with its timeline, alerts, an exercise (Signals)",
-        "a middleware on trial, and a chain whose order was changed (Chain)",
-    )
+    groups, backups, webhooks = await bot.errors.groups(), await bot.backups.list(), bot.webhooks.stats().total
+    sights = {
+        "abuse": f"{' and '.join(SPAMMERS)} were warned, timed out and listed",
+        "errors": f"{len(groups)} groups of errors, of which one is resolved",
+        "performance": "a ranking that gets slower and slower",
+        "webhooks": f"a receiver that was down for two hours: {webhooks.failed} tries failed, {webhooks.dead} given up",
+        "health": "a map server that was slow for an hour",
+        "backups": f"{len(backups)} backups, and a drill of one of them",
+        "signals": "a raid with its timeline, alerts, an exercise",
+        "chain": "a middleware on trial, and an order that was changed",
+    }
+    addresses = [bot.links.to(page) or page for page in sights]
+    width = max(map(len, addresses))
+    for address, text in zip(addresses, sights.values(), strict=True):
+        print(f"  {address.ljust(width)}  {text}", flush=True)
 
 
 def _days(count: int) -> str:
@@ -110,4 +112,4 @@ def _days(count: int) -> str:
 
 def options_of(web: WebConfig, seed: int, days: int) -> Options:
     """How it is played, beside what ``web`` says of the dashboard."""
-    return structs.replace(Options(), seed=seed, days=days, host=web.host, port=a_port(web))
+    return Options(seed, days, a_port(web))

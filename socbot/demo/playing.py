@@ -5,7 +5,6 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from math import inf
 from pathlib import Path
 from random import Random
 
@@ -19,7 +18,7 @@ from socbot.demo.clock import DemoClock, logging_by
 from socbot.demo.community import COMMANDS, World
 from socbot.demo.people import DAY, OPERATOR, Crowd, Said, message
 from socbot.demo.people import PLATFORM as DEMO
-from socbot.demo.receiver import Receiver, receiving
+from socbot.demo.receiver import Receiver
 from socbot.demo.story import Beat, story
 from socbot.dispatch.messages import Answer
 from socbot.dispatch.outcomes import Outcome
@@ -35,8 +34,8 @@ A_DAY, THE_LAST_DAY = 260, 1_000
 GRAIN, FINE_GRAIN = 900.0, 300.0
 """Seconds after which those who sleep are looked at, while time leaps: on the days before, and on the last day."""
 
-ROUNDS = (120.0, 400.0, inf)
-"""Seconds for which somebody may want to sleep to be woken in the first, second, third round."""
+JUDGES = ("job health", "job monitor")
+"""The tasks that see who is late: they look when the others have done what they wanted to."""
 
 
 class Options(Struct, frozen=True):
@@ -48,7 +47,6 @@ class Options(Struct, frozen=True):
 
     seed: int = 1
     days: int = 7
-    host: str = "127.0.0.1"
     port: int = 0
 
 
@@ -110,10 +108,10 @@ class Stage:
                 await self._let_work()
 
     async def _let_work(self) -> None:
-        """Let who is due do their work: first those who look often, so that nobody finds that they are late."""
+        """Let who is due do their work, and those look that see who has not."""
         self._round_at = self.clock.time() + (GRAIN if self.clock.behind > DAY else FINE_GRAIN)
-        for longest in ROUNDS:
-            self.clock.wake(longest)
+        for last in (JUDGES, ()):
+            self.clock.wake(last)
             await self._settle()
 
     async def _settle(self) -> None:
@@ -167,7 +165,7 @@ async def playing(options: Options) -> AsyncIterator[Demo]:
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="socbot-demo-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        receiver = await stack.enter_async_context(receiving())
+        receiver = await stack.enter_async_context(Receiver())
         stack.enter_context(_no_settings())
         path = folder / "config.yaml"
         path.write_text(_config(folder, receiver, options))
@@ -232,7 +230,7 @@ health:
   interval: 15m
   off: [cpu, machine_cpu]     # days within seconds are work
 webhooks: {{allow: ["127.0.0.1:{receiver.port}"], tries: 4, span: 1h}}
-web: {{host: "{options.host}", port: {options.port}}}
+web: {{port: {options.port}}}
 """
 
 

@@ -1,14 +1,16 @@
 """What the demonstration's webhooks reach: a receiver on this machine, which can be out of order."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import Listener, SocketAttribute, SocketStream
+
+from socbot.dispatch.tasks import leave
 
 
 class Receiver:
-    """Takes what is posted, and keeps nothing of it.
+    """Takes what is posted to a free port of this machine while it is entered, and keeps nothing of it.
 
     :ivar broken: every request is answered by an error of the server's
     :ivar taken: how many requests it took
@@ -19,12 +21,29 @@ class Receiver:
         self.broken = False
         self.taken = self.refused = 0
         self.port = 0
+        self._tasks = anyio.create_task_group()
+
+    async def __aenter__(self) -> Self:
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+        self.port = listener.extra(SocketAttribute.local_port)
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._listen, listener)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self._tasks.cancel_scope.cancel()
+        return await leave(self._tasks, kind, error, traceback)
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
-    async def serve(self, connection: SocketStream) -> None:
-        """Answer each request of one connection."""
+    async def _listen(self, listener: Listener[SocketStream]) -> None:
+        async with listener:
+            await listener.serve(self._serve)
+
+    async def _serve(self, connection: SocketStream) -> None:
         received = b""
         async with connection:
             try:
@@ -54,17 +73,3 @@ def _length(head: bytes) -> int:
         if name.lower() == b"content-length":
             return int(value)
     return 0
-
-
-@asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    """A receiver on a free port of this machine, while the block runs."""
-    receiver = Receiver()
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener:
-        receiver.port = listener.extra(SocketAttribute.local_port)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, receiver.serve)
-            try:
-                yield receiver
-            finally:
-                tasks.cancel_scope.cancel()
