@@ -42,17 +42,27 @@ def _legend(chart: Chart, top: float) -> Iterator[Mark]:
 
 def _entries(chart: Chart) -> Iterator[tuple[str, str]]:
     names = list(chart.series)
-    painted = colours(names)
     if chart.kind == "spans":
-        names, painted = names[1:], PARTS
-    elif len(names) == 1:
+        yield from _parts(chart)
+        return
+    if len(names) == 1:
         yield " · ".join(part for part in (names[0], chart.unit) if part), ""
         return
     if chart.unit:
         yield chart.unit, ""
+    painted = colours(names)
     yield from zip(names, painted, strict=False)
     if len(names) > len(painted):
         yield f"and {len(names) - len(painted)} more", ""
+
+
+def _parts(chart: Chart) -> Iterator[tuple[str, str]]:
+    """The parts of spans, those alone that are longer than nothing."""
+    if chart.unit:
+        yield chart.unit, ""
+    for (name, lengths), colour in zip([*chart.series.items()][1:], PARTS, strict=False):
+        if any(length > 0 for length in lengths):
+            yield name, colour
 
 
 def describe(chart: Chart, title: str = "") -> str:

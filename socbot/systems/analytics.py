@@ -281,7 +281,7 @@ class Analytics:
                 tuple(CommandTally(command, tally) for command, tally in _by_command(connection, named, values)),
                 self._by_step({hour: Tally(**counts) for hour, counts in hours.items()}, first, last, hourly),
                 _HOUR if hourly else _DAY,
-                _unique_users(connection, named, values) if until >= self._clock.time() else None,
+                _unique_users(connection, named, values) if last > self._clock.time() // _HOUR else None,
             )
 
         return await self._database.read(read)
