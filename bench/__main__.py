@@ -4,7 +4,7 @@ import argparse
 
 import anyio
 
-PARTS = ("speed", "growth", "start", "stalls", "discord", "logging", "egress", "deliveries", "backups")
+PARTS = ("speed", "growth", "start", "stalls", "discord", "logging", "egress", "deliveries", "backups", "probes")
 
 
 def main() -> None:
@@ -78,6 +78,12 @@ def _backups(rounds: int) -> str:
     return report(anyio.run(measure, 1_000_000_000 if rounds > 3 else 100_000_000, min(rounds, 5)))
 
 
+def _probes(rounds: int) -> str:
+    from bench.probes import measure, report
+
+    return report(anyio.run(measure, rounds))
+
+
 _MEASURED = {
     "speed": _speed,
     "growth": _growth,
@@ -88,6 +94,7 @@ _MEASURED = {
     "egress": _egress,
     "deliveries": _deliveries,
     "backups": _backups,
+    "probes": _probes,
 }
 
 main()

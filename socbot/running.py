@@ -34,6 +34,11 @@ E = TypeVar("E", bound=Exception)
 
 _log = logging.getLogger("soc_bot")
 
+SWITCH_INTERVAL = 0.001
+"""Seconds for which one thread keeps another from running Python. Probes and pages are answered on a thread of their
+own, which gives up its turn at each read and write: with Python's own 5 ms it starves beside a loop that has no rest.
+"""
+
 _WATCH_INTERVAL = 2.0
 _LAST_RESORT = 10.0
 _ANSWER_TIMEOUT = 2.0
@@ -44,6 +49,7 @@ async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
 
     :raises ConfigError, StoreError: if it cannot start
     """
+    sys.setswitchinterval(SWITCH_INTERVAL)
     # Before anything watches the loop: importing discord.py takes longer than it may stand still.
     connect = _discord_transport() if on_discord else _console_transport
     serve = _dashboard() if loaded.config.web.enabled else None
