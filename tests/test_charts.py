@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from socbot.charts import STYLE, definition, describe, page_svg, picture
-from socbot.charts.colours import colours
+from socbot.charts import STYLE, Tone, definition, describe, page_svg, picture, strip_svg
+from socbot.charts.colours import colours as colours_of
 from socbot.charts.marks import WIDTH, Shape, Words
 from socbot.charts.numbers import figure, scale, thinned
 from socbot.charts.svg import DARK, LIGHT, picture_svg
@@ -77,7 +77,7 @@ def words(chart: Chart, title: str = "") -> list[str]:
     return [mark.text for mark in definition(chart, title).marks if isinstance(mark, Words)]
 
 
-def colours(chart: Chart) -> list[str]:
+def painted(chart: Chart) -> list[str]:
     return [mark.colour for mark in definition(chart).marks if isinstance(mark, Shape)]
 
 
@@ -252,10 +252,10 @@ async def test_where_there_is_nothing_it_says_so(chart: Chart) -> None:
 
 def test_a_value_that_is_none_is_a_gap() -> None:
     assert (
-        colours(Chart("line", tuple("12345"), {"a": (1, 2, nan, 4, 5)})).count("series-0") == 4
+        painted(Chart("line", tuple("12345"), {"a": (1, 2, nan, 4, 5)})).count("series-0") == 4
     )  # line and area, twice
-    assert colours(Chart("line", tuple("12345"), {"a": (1, 2, 3, 4, 5)})).count("series-0") == 2
-    assert colours(Chart("bar", tuple("123"), {"a": (1, inf, -1)})).count("series-0") == 2
+    assert painted(Chart("line", tuple("12345"), {"a": (1, 2, 3, 4, 5)})).count("series-0") == 2
+    assert painted(Chart("bar", tuple("123"), {"a": (1, inf, -1)})).count("series-0") == 2
 
 
 def test_a_heatmap_shows_the_hours_of_a_week_and_what_its_colours_mean() -> None:
@@ -263,7 +263,7 @@ def test_a_heatmap_shows_the_hours_of_a_week_and_what_its_colours_mean() -> None
     assert [text for text in shown if text in DAYS] == list(DAYS)
     assert {"00", "12", "22"} <= set(shown) or {"00", "12", "21"} <= set(shown)
     assert shown[-2:] == ["0", "23 commands"]
-    heat = [colour for colour in colours(WEEK) if colour.startswith("heat")]
+    heat = [colour for colour in painted(WEEK) if colour.startswith("heat")]
     assert len(heat) == 24 * 7 + 7
     assert heat.count("heat-0") == 7 + 1
 
@@ -395,12 +395,25 @@ def test_a_chart_is_told_in_words_too() -> None:
 
 
 def test_what_is_well_doubtful_and_bad_looks_the_same_everywhere() -> None:
-    assert colours(["ok", "refused", "failed"]) == ("series-2", "series-1", "series-3")
-    assert colours(["failed", "ok"]) == ("series-3", "series-2")
-    assert colours(["this week", "failed", "errors"]) == ("series-0", "series-3", "series-1")
+    assert colours_of(["ok", "refused", "failed"]) == ("series-2", "series-1", "series-3")
+    assert colours_of(["failed", "ok"]) == ("series-3", "series-2")
+    assert colours_of(["this week", "failed", "errors"]) == ("series-0", "series-3", "series-1")
 
 
 @given(st.lists(st.sampled_from(["ok", "failed", "errors", "healthy", "a", "b", "c", "d"]), unique=True))
 def test_no_two_series_look_alike(names: list[str]) -> None:
-    found = colours(names)
+    found = colours_of(names)
     assert len(set(found)) == len(found) == min(6, len(names))
+
+
+def test_a_strip_has_a_cell_for_each_part_and_tells_of_what_is_not_well() -> None:
+    cells: list[tuple[Tone, str]] = [("good", "all well"), ("bad", "<script>12:00: bad"), ("none", ""), ("good", "")]
+    drawn = strip_svg(cells, 'the "gauge" of today')
+    root = ElementTree.fromstring(drawn)
+    assert root.get("aria-label") == 'the "gauge" of today'
+    assert [title.text for title in root.iter("{http://www.w3.org/2000/svg}title")] == ["<script>12:00: bad"]
+    assert "all well" not in drawn
+    paths = {path.get("class"): path.get("d", "").count("M") for path in root.iter("{http://www.w3.org/2000/svg}path")}
+    assert paths == {"strip-good": 2, "strip-none": 1}
+    assert "style=" not in drawn
+    ElementTree.fromstring(strip_svg([], "nothing"))

@@ -12,6 +12,7 @@ from socbot.web.views.commands import Part, Times, latency, parts_of, times_of
 
 RANGES: Final = ((1, "24 h"), (7, "7 d"), (30, "30 d"), (90, "90 d"))
 
+_HOUR: Final = 3_600.0
 _DAY: Final = 86_400.0
 _SHOWN: Final = 60
 _SLOW: Final = 15
@@ -76,12 +77,11 @@ class Performance(Struct, frozen=True):
 
 async def read(host: Host, query: Query, viewer: Viewer) -> Performance:
     now, span = host.clock.time(), query.days * _DAY
-    parts = await host.profiler.parts(now - span, now)
-    earlier = await host.profiler.parts(now - 2 * span, now - span)
-    before = {each.command: each for each in await host.profiler.table(now - 2 * span, now - span) if _whole(each)}
-    speeds = [
-        _speed(each, before.get(each.command)) for each in await host.profiler.table(now - span, now) if _whole(each)
-    ]
+    since = (now - span) // _HOUR * _HOUR + _HOUR  # whole hours: none is in both spans
+    parts = await host.profiler.parts(since, now)
+    earlier = await host.profiler.parts(since - span, since)
+    before = {each.command: each for each in await host.profiler.table(since - span, since) if _whole(each)}
+    speeds = [_speed(each, before.get(each.command)) for each in await host.profiler.table(since, now) if _whole(each)]
     speeds.sort(key=lambda each: -each.total)
     return Performance(
         times_of(parts.get(COMMAND)),
@@ -91,7 +91,7 @@ async def read(host: Host, query: Query, viewer: Viewer) -> Performance:
         tuple(_changed(speeds, slower=True)),
         tuple(_changed(speeds, slower=False)),
         parts_of(parts),
-        await host.profiler.course(now - span, now),
+        await host.profiler.course(since, now),
         await host.profiler.slow_runs(count=_SLOW),
         host.profiler.slow,
     )
