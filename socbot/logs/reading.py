@@ -113,10 +113,11 @@ class TooSlow(Exception):
     """A pattern does not keep up."""
 
 
-def search(path: Path, matches: Matches, most: int, seconds: float) -> Found:
+def search(path: Path, matches: Matches, most: int, seconds: float, *, count: bool = True) -> Found:
     """Look for lines from the end of the log, for at most ``seconds``.
 
     :param most: lines that are returned; the others are counted
+    :param count: False ends the search once so many are found
     :raises OSError: if they cannot be read
     """
     lines: list[str] = []
@@ -130,6 +131,8 @@ def search(path: Path, matches: Matches, most: int, seconds: float) -> Found:
                 return Found(tuple(lines), total, looked_at, "the pattern takes too long")
             lines += fitting[: -(most - len(lines)) - 1 : -1] if len(lines) < most else ()
             total, looked_at = total + len(fitting), looked_at + len(block)
+            if not count and len(lines) >= most:
+                break
             if perf_counter() > ends:
                 return Found(tuple(lines), total, looked_at, f"{seconds:g} s were not enough for more")
     return Found(tuple(lines), total, looked_at)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from types import TracebackType
 from typing import TypeAlias, TypeVar
 
@@ -26,6 +26,9 @@ _MEGABYTE = 1024 * 1024
 _HEARD = 20_000
 
 _Order: TypeAlias = Callable[[], None]
+
+Follower: TypeAlias = Callable[[str], None]
+"""Is told each line as it is written, without its end and without secrets."""
 
 
 class LogWriter:
@@ -51,6 +54,8 @@ class LogWriter:
         self.hears = False
         self.heard: deque[Heard] = deque(maxlen=_HEARD)
         self.unheard = 0
+        self._followers: tuple[Follower, ...] = ()
+        self._following = Lock()
 
     def __enter__(self) -> "LogWriter":
         self._file.open()
@@ -86,6 +91,20 @@ class LogWriter:
 
         self.levels.apply(config)
         self._queue.put(change)
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Have ``follower`` called with each line from now on, until what is returned is called; on any thread.
+
+        It is called on the thread that writes, which waits for it: it has to be quick. Whoever logs waits for nothing.
+        """
+        with self._following:
+            self._followers = (*self._followers, follower)
+
+        def leave() -> None:
+            with self._following:
+                self._followers = tuple(each for each in self._followers if each is not follower)
+
+        return leave
 
     def set_aside(self, name: str) -> "Future[list[str]]":
         """Have the log begin anew, its former contents kept under ``name``; see ``RotatingFile.set_aside``."""
@@ -139,10 +158,17 @@ class LogWriter:
 
     def _line(self, event: Event) -> bytes:
         try:
-            return self._lines(event).encode() + b"\n"
+            line = self._lines(event)
+            written = line.encode() + b"\n"
         except Exception:  # this thread has nobody to tell, and must live to write the next line
             self.lose()
             return b""
+        for follower in self._followers:
+            try:
+                follower(line)
+            except Exception:  # the line is written all the same
+                self._followers = tuple(each for each in self._followers if each is not follower)
+        return written
 
     def _tell_loss(self, batch: list[Event]) -> None:
         untold = self._untold

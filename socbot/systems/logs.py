@@ -18,7 +18,9 @@ from socbot.dispatch.errors import InvalidArgument, UserError
 from socbot.jobs.job import Job
 from socbot.jobs.schedules import Every
 from socbot.logs import LogWriter, patterns, reading
+from socbot.logs.entries import Wanted
 from socbot.logs.reading import Counts, Found, Packed
+from socbot.logs.writer import Follower
 from socbot.storage.database import Database
 from socbot.systems import log_templates
 from socbot.systems.log_templates import Burst, Template, Templates
@@ -38,6 +40,7 @@ MOST_FOUND = 100
 LONGEST_QUERY = 200
 
 _SEARCH_SECONDS = 10.0
+_LIST_SECONDS = 1.0
 _WRITER_SECONDS = 10.0
 _LEARN_INTERVAL = 30.0
 _SHOWN_TEMPLATES = 10
@@ -56,6 +59,14 @@ class NoLogFile(UserError):
 
 class LogNotWritten(UserError):
     """The log's writer is held up, or its files cannot be used."""
+
+
+class Said(Struct, frozen=True):
+    """What the log says most, what it said for the first time in the last day, and what it suddenly says often."""
+
+    commonest: tuple[Template, ...]
+    new: tuple[Template, ...]
+    bursting: tuple[Burst, ...]
 
 
 class Statistics(Struct, frozen=True):
@@ -126,6 +137,25 @@ class Logs:
         writer = await self._written()
         return await _reading(lambda: tuple(map(self._redact_line, reading.last_lines(writer.path, count))))
 
+    async def listed(self, wanted: Wanted, count: int) -> Found:
+        """The last lines that are wanted, newest first; those that are found within a second."""
+        writer = await self._written()
+
+        def look() -> Found:
+            found = reading.search(
+                writer.path, lambda block: [*filter(wanted.fits, block)], count, _LIST_SECONDS, count=False
+            )
+            return replace(found, lines=tuple(map(self._redact_line, found.lines)))
+
+        return await _reading(look)
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Have ``follower`` called with each line from now on, until what is returned is called; on any thread.
+
+        See ``LogWriter.follow``.
+        """
+        return self._writer.follow(follower)
+
     async def search(self, query: str) -> Found:
         """Lines that have ``query`` in them; between two ``/`` it is a regular expression.
 
@@ -168,6 +198,20 @@ class Logs:
             tuple(templates.new(now - _DAY, _SHOWN_TEMPLATES)),
             tuple(templates.bursting(now, _SHOWN_TEMPLATES)),
         )
+
+    async def said(self) -> Said:
+        """What the log says most, newly, and suddenly often, as it was last found out."""
+        if self._templates is None:
+            await self._learn(self._writer)
+        now = self._clock.time()
+        async with self._learning:  # nobody else reads or changes them meanwhile
+            templates = self._templates
+            assert templates is not None
+            return Said(
+                tuple(templates.commonest(_SHOWN_TEMPLATES)),
+                tuple(templates.new(now - _DAY, _SHOWN_TEMPLATES)),
+                tuple(templates.bursting(now, _SHOWN_TEMPLATES)),
+            )
 
     async def learn(self) -> None:
         """Take in what was logged since the last time, and write down what is said in it."""
