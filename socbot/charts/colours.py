@@ -16,7 +16,7 @@ _MEANT: Final = {
 
 
 def colours(names: Iterable[str]) -> tuple[str, ...]:
-    """A colour for each of the first series by name, no two alike: its own if it has one, else the next that is left."""
+    """A colour for each of the first series by name, no two alike: its own if it has one, or the next."""
     shown = list(names)[:SERIES]
     found: dict[str, str] = {}
     for name in shown:
