@@ -10,6 +10,7 @@ from socbot.web.actions import Actions
 from socbot.web.api import Api
 from socbot.web.gate import Gate
 from socbot.web.host import Host
+from socbot.web.live import Live
 from socbot.web.problems import Turned
 from socbot.web.rendering import Pages
 from socbot.web.view import BadQuery, NotFound, View
@@ -52,6 +53,7 @@ class App:
             app.router.add_get(view.path, self._page(view))
         Api(self.host, self.ask, self.gate).add_to(app)
         Actions(self.host, self.ask, self.gate, self.pages).add_to(app)
+        Live(self.host, self.gate).add_to(app)
         return app
 
     def _page(self, view: View[Any, Any]) -> Handler:

@@ -97,6 +97,12 @@ class Gate:
         """The session that the request belongs to, if it came from a browser that is signed in."""
         return request.get(_SESSION)
 
+    def still_admits(self, request: web.Request) -> bool:
+        """Whether whoever began a long answer is let in even now; their waiting for it is no use of the session."""
+        if self.session(request) is not None:
+            return self._host.access.session(request.cookies.get(self._cookie, ""), used=False) is not None
+        return self._host.access.token(request.headers.get("Authorization", "").partition(" ")[2].strip()) is not None
+
     # -- every request --------------------------------------------------------------------------------
 
     @web.middleware
@@ -129,7 +135,9 @@ class Gate:
         except LoopBusy as error:
             return self._tell(request, Turned(503, f"{error} {self._doing()}".strip(), retry_after=5.0))
         except StoreError:
-            return self._tell(request, Turned(503, "The store does not answer. Try again in a moment.", retry_after=5.0))
+            return self._tell(
+                request, Turned(503, "The store does not answer. Try again in a moment.", retry_after=5.0)
+            )
         except ConnectionError:  # whoever asked is gone
             raise
         except Exception as error:  # the last one who can answer: what fails in a page ends no server
@@ -170,7 +178,7 @@ class Gate:
     def _show_the_door(self, request: web.Request) -> web.StreamResponse:
         """Turn away whoever shows nothing: people can sign in, programs are told what is needed."""
         if _is_api(request) or "Authorization" in request.headers:
-            raise Turned(401, "A token is needed: Authorization: Bearer …")
+            raise Turned(401, "A token is needed: Authorization: Bearer TOKEN")
         if request.method not in _READS:
             raise Turned(401, "You are not signed in any more, and nothing was done. Sign in, and do it again.")
         asked = request.raw_path
@@ -289,7 +297,7 @@ class Gate:
 
     @property
     def _cookie(self) -> str:
-        """The name of the session's cookie; browsers take the longer one over https alone, and from nobody beside us."""
+        """The session cookie's name; browsers take the longer one over https alone, and from nobody beside us."""
         return "__Host-socbot_session" if self._is_https else "socbot_session"
 
     async def _form(self, request: web.Request) -> web.Response:

@@ -41,6 +41,7 @@ class KeyFacts(Struct, frozen=True):
     :param purpose: what it is for
     :param effect: what it takes for a change to be in force: nothing more, a reload, or a restart
     :param editable: whether it can be changed from here
+    :param resettable: whether it, and not the whole map that it is in, was set at run time, and can be taken back here
     :param choices: what it can be, if that is one of a few words
     """
 
@@ -55,6 +56,7 @@ class KeyFacts(Struct, frozen=True):
     purpose: str
     effect: Effect
     editable: bool
+    resettable: bool
     choices: tuple[str, ...] = ()
 
 
@@ -113,6 +115,7 @@ def _facts(setting: Setting, section: str, host: Host) -> KeyFacts:
         purpose(key),
         takes,
         takes == "at once" and section in SECTIONS,
+        override is not None and section in SECTIONS and host.settings.get(key.rpartition(".")[0]).override is None,
         _choices(key_type(key)),
     )
 
