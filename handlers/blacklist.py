@@ -14,27 +14,30 @@ from socbot.dispatch.replies import Field, File, Reply, author, escape, moment, 
 from socbot.egress import Client, EgressError
 from socbot.systems import blacklist_files
 from socbot.systems.blacklist import Blacklist, Change, Entry, ImportPlan, Kind
+from socbot.systems.links import Links
 
 Id = Annotated[str, Meta(description="a mention, or an id", max_length=100, examples=["42"])]
 _MOST_REFUSED_SHOWN = 20
 
 
 @command("blacklist_add", permission="owner", group="blacklist", menu="Blacklist")
-async def blacklist_add(ctx: Context, blacklist: Blacklist, kind: Kind, id: Id, reason: Rest = "") -> Reply:
+async def blacklist_add(
+    ctx: Context, blacklist: Blacklist, links: Links, kind: Kind, id: Id, reason: Rest = ""
+) -> Reply:
     """Shut a user or guild out for good."""
     identity = _identity(ctx, kind, id)
     entry, replaced = await blacklist.add(kind, identity, reason=reason, by=_author(ctx))
-    return _listed(ctx, entry, replaced)
+    return _listed(ctx, entry, replaced, links)
 
 
 @command("blacklist_temp", permission="owner", group="blacklist")
 async def blacklist_temp(
-    ctx: Context, blacklist: Blacklist, kind: Kind, id: Id, duration: Duration, reason: Rest = ""
+    ctx: Context, blacklist: Blacklist, links: Links, kind: Kind, id: Id, duration: Duration, reason: Rest = ""
 ) -> Reply:
     """Shut a user or guild out for a time."""
     identity = _identity(ctx, kind, id)
     entry, replaced = await blacklist.add(kind, identity, reason=reason, by=_author(ctx), duration=float(duration))
-    return _listed(ctx, entry, replaced)
+    return _listed(ctx, entry, replaced, links)
 
 
 @command("blacklist_remove", permission="owner", group="blacklist")
@@ -54,7 +57,9 @@ async def blacklist(ctx: Context, blacklist: Blacklist, kind: Kind | None = None
 
 
 @command("blacklist_check", permission="public", group="blacklist")
-async def blacklist_check(ctx: Context, blacklist: Blacklist, kind: Kind | None = None, id: Id = "") -> Reply:
+async def blacklist_check(
+    ctx: Context, blacklist: Blacklist, links: Links, kind: Kind | None = None, id: Id = ""
+) -> Reply:
     """Whether a user or guild is listed; without arguments, whether you are."""
     if kind is None:
         kind, identity = "user", ctx.identity
@@ -65,12 +70,15 @@ async def blacklist_check(ctx: Context, blacklist: Blacklist, kind: Kind | None 
     if not ctx.is_owner and (kind, identity) != ("user", ctx.identity):
         raise NotPermitted("the owner")
     entry = await blacklist.find(kind, identity)
+    page = _page(links, kind, identity) if ctx.is_owner else ()
     if entry is None:
-        return Reply(f"The {kind} {_shown(ctx, kind, identity)} is not listed.")
+        return Reply(f"The {kind} {_shown(ctx, kind, identity)} is not listed.", fields=page)
     fields = _fields(ctx, entry)
     return Reply(
         title=f"The {kind} {_shown(ctx, kind, identity)} is listed",
-        fields=fields if ctx.is_owner else tuple(field for field in fields if field.name not in ("Reason", "By")),
+        fields=fields + page
+        if ctx.is_owner
+        else tuple(field for field in fields if field.name not in ("Reason", "By")),
         tone="warn",
     )
 
@@ -93,14 +101,18 @@ async def blacklist_stats(ctx: Context, blacklist: Blacklist) -> Reply:
 
 
 @command("blacklist_history", permission="owner", group="blacklist", menu="Blacklist history")
-async def blacklist_history(ctx: Context, blacklist: Blacklist, kind: Kind, id: Id) -> Reply:
+async def blacklist_history(ctx: Context, blacklist: Blacklist, links: Links, kind: Kind, id: Id) -> Reply:
     """Everything that was ever done about a user or guild."""
     identity = _identity(ctx, kind, id)
     changes = await blacklist.history(kind, identity)
     title = f"History of the {kind} {_shown(ctx, kind, identity)}"
     if not changes:
         return Reply("It was never listed.", title)
-    return Reply(title=title, items=tuple(_change(change, ctx.message.platform) for change in changes))
+    return Reply(
+        title=title,
+        fields=_page(links, kind, identity),
+        items=tuple(_change(change, ctx.message.platform) for change in changes),
+    )
 
 
 @command("blacklist_export", permission="owner", group="blacklist", private=True)
@@ -169,10 +181,16 @@ def _until(expires_at: float | None) -> str:
     return "for ever" if expires_at is None else f"until {moment(expires_at)}"
 
 
-def _listed(ctx: Context, entry: Entry, replaced: Entry | None) -> Reply:
+def _listed(ctx: Context, entry: Entry, replaced: Entry | None, links: Links) -> Reply:
     title = "Added to the blacklist" if replaced is None else "Changed on the blacklist"
     changes_hands = "This id may change hands: whoever bears the name is listed." if entry.id.startswith("~") else ""
-    return Reply(changes_hands, title=title, fields=_fields(ctx, entry), tone="ok")
+    return Reply(changes_hands, title, _fields(ctx, entry) + _page(links, entry.kind, entry.identity), tone="ok")
+
+
+def _page(links: Links, kind: Kind, identity: Identity) -> tuple[Field, ...]:
+    """Where all that is known of them can be seen, while it is served."""
+    address = links.to("abuse", identity[0], kind, identity[1])
+    return (Field("Page", address, inline=False),) if address else ()
 
 
 def _fields(ctx: Context, entry: Entry) -> tuple[Field, ...]:

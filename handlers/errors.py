@@ -13,6 +13,7 @@ from socbot.dispatch.outcomes import Step
 from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment, person
 from socbot.systems.errors import Errors, Group, Period, Record
 from socbot.systems.exports import to_json
+from socbot.systems.links import Links
 from socbot.systems.settings import Settings
 from socbot.systems.traces import Traces
 
@@ -20,7 +21,7 @@ GroupId = Annotated[str, Completes("group")]
 
 
 @command("error_dashboard", permission="owner", group="errors", private=True)
-async def error_dashboard(ctx: Context, errors: Errors) -> Reply:
+async def error_dashboard(ctx: Context, errors: Errors, links: Links) -> Reply:
     """The last errors of each severity, the most frequent ones of a day, and how the rate compares."""
     dashboard = await errors.dashboard()
     items = []
@@ -33,6 +34,7 @@ async def error_dashboard(ctx: Context, errors: Errors) -> Reply:
     facts = [Field("Rate", rate)]
     if errors.waiting or errors.lost:
         facts.append(Field("Not stored", f"{errors.waiting} waiting, {errors.lost} lost"))
+    facts += _page(links.to("errors"))
     return Reply(title="Errors", fields=tuple(facts), items=tuple(items))
 
 
@@ -45,7 +47,7 @@ async def recent_errors(ctx: Context, errors: Errors, count: Annotated[int, Meta
 
 @command("error_details", permission="owner", group="errors", private=True)
 async def error_details(
-    ctx: Context, errors: Errors, traces: Traces, error_id: Annotated[str, Completes("error")]
+    ctx: Context, errors: Errors, traces: Traces, links: Links, error_id: Annotated[str, Completes("error")]
 ) -> Reply:
     """All that is known of one error, its traceback as a file."""
     record = await errors.find(error_id)
@@ -57,7 +59,7 @@ async def error_details(
     return Reply(
         escape(record.message, 1_000),
         f"{record.error_id}: {escape(record.type, 100)}",
-        _facts(record, group, ctx.message.platform),
+        _facts(record, group, ctx.message.platform) + _page(links.to("errors", record.error_id)),
         steps,
         tone="error" if record.severity == "critical" else "warn",
         files=(File(f"{record.error_id}.txt", record.traceback.encode()),),
@@ -147,6 +149,11 @@ async def error_mute(ctx: Context, errors: Errors, group: GroupId, duration: Dur
 
 def _no_group(group: str) -> InvalidArgument:
     return InvalidArgument("group", group, "the id of a group of errors; `error_dashboard` shows them")
+
+
+def _page(address: str) -> tuple[Field, ...]:
+    """Where there is more to see, while it is served."""
+    return (Field("Page", address, inline=False),) if address else ()
 
 
 def _errors(count: int) -> str:

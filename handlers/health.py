@@ -13,13 +13,14 @@ from socbot.dispatch.replies import Chart, Field, Reply, Tone, escape, moment
 from socbot.handlers.settings import config_command
 from socbot.systems.health import SIGNS, Episode, Health, History, Probe, Result, Round, Status
 from socbot.systems.lifecycle import Lifecycle
+from socbot.systems.links import Links
 
 _TONES: dict[Status, Tone] = {"healthy": "ok", "unknown": "warn", "degraded": "warn", "unhealthy": "error"}
 _MOST_BARS = 48
 
 
 @command("health", permission="public", group="health")
-async def health(ctx: Context, health: Health, lifecycle: Lifecycle) -> Reply:
+async def health(ctx: Context, health: Health, lifecycle: Lifecycle, links: Links) -> Reply:
     """How the bot is: its uptime, and what each check found.
 
     The owner gets a fresh look at everything, everybody else what was seen last.
@@ -31,7 +32,7 @@ async def health(ctx: Context, health: Health, lifecycle: Lifecycle) -> Reply:
     return Reply(
         f"{uptime} Checked {_age(ctx.trace.at - round.at)}.",
         f"{SIGNS[round.status]} Health: {round.status}",
-        _probes(health) if ctx.is_owner else (),
+        _probes(health, links.to("health")) if ctx.is_owner else (),
         tuple(_line(result, ctx.trace.at - round.at, whole=ctx.is_owner) for result in round.results),
         _TONES[round.status],
     )
@@ -58,8 +59,9 @@ def round_up(seconds: float) -> int:
     return max(1, round(seconds))
 
 
-def _probes(health: Health) -> tuple[Field, ...]:
-    return (Field("Live", _answer(health.live)), Field("Ready", _answer(health.ready)))
+def _probes(health: Health, page: str) -> tuple[Field, ...]:
+    probes = (Field("Live", _answer(health.live)), Field("Ready", _answer(health.ready)))
+    return (*probes, Field("Page", page, inline=False)) if page else probes
 
 
 def _answer(probe: Probe) -> str:

@@ -13,6 +13,7 @@ from socbot.dispatch.errors import InvalidArgument, NotPermitted
 from socbot.dispatch.messages import Identity, UserRef
 from socbot.dispatch.replies import Field, Reply, author, escape, moment, person
 from socbot.documents import ConfigError
+from socbot.systems.links import Links
 from socbot.systems.rate_limit import Lift, RateLimiter, Refusal
 from socbot.systems.settings import Settings
 
@@ -23,7 +24,7 @@ CommandName = Annotated[
 
 @command("rate_limit_status", permission="public", group="rate_limit")
 async def rate_limit_status(
-    ctx: Context, limits: RateLimiter, dispatcher: Dispatcher, user: UserRef | None = None
+    ctx: Context, limits: RateLimiter, dispatcher: Dispatcher, links: Links, user: UserRef | None = None
 ) -> Reply:
     """How you stand with the limits; the owner may ask about anybody."""
     identity = ctx.identity if user is None else user.identity
@@ -42,6 +43,8 @@ async def rate_limit_status(
     if standing.muted:
         fields.append(Field("Timed out", f"for {standing.muted:.0f} s"))
         fields.append(Field("Carried out as", escape(standing.enforced, 200) or "bot mute"))
+    if ctx.is_owner and (page := links.to("abuse", identity[0], "user", identity[1])):
+        fields.append(Field("Page", page, inline=False))
     return Reply(title=f"Limits of {_shown(ctx, identity)}", fields=tuple(fields))
 
 

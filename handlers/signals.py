@@ -11,6 +11,7 @@ from socbot.dispatch.context import Context
 from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.replies import Field, Reply, author, escape, moment
 from socbot.systems.incidents import EVERYWHERE, Entry, Incident, Incidents, lasted
+from socbot.systems.links import Links
 from socbot.systems.signals import Kind, Raised, Severity, Signal, Signals, severity_of
 
 SeverityName = Annotated[
@@ -28,7 +29,7 @@ _SHOWN = 50
 
 
 @command("alert", permission="admin", group="signals")
-async def alert(ctx: Context, incidents: Incidents, severity: SeverityName, message: Text) -> Reply:
+async def alert(ctx: Context, incidents: Incidents, links: Links, severity: SeverityName, message: Text) -> Reply:
     """Raise a security alert, which goes to every webhook that takes alerts.
 
     Other words for a severity will do, such as `high` or `low`. The same alert again within five minutes is counted.
@@ -38,19 +39,23 @@ async def alert(ctx: Context, incidents: Incidents, severity: SeverityName, mess
     return Reply(
         escape(raised.title, 300),
         f"{_MARKS[raised.severity]} Alert raised{again}",
-        (Field("Severity", raised.severity), Field("Signal", f"`{raised.id}`")),
+        (
+            Field("Severity", raised.severity),
+            Field("Signal", f"`{raised.id}`"),
+            *_page(ctx, links, "signals", raised.id),
+        ),
         tone="ok",
     )
 
 
 @command("signals", permission="admin", group="signals")
-async def signals(ctx: Context, signals: Signals, kind: Kind | None = None) -> Reply:
+async def signals(ctx: Context, signals: Signals, links: Links, kind: Kind | None = None) -> Reply:
     """The last signals and where they were delivered; for an administrator, those of the guild."""
     recent = await signals.recent(kind, guild=_within(ctx), limit=_SHOWN)
     if not recent:
         return Reply("There are none." if kind is None else f"There are none of kind {kind}.", "Signals")
     items = tuple(f"{_signal(each.signal)} – {_delivered(each, by_name=ctx.is_owner)}" for each in recent)
-    return Reply(title="Signals", items=items)
+    return Reply(title="Signals", fields=_page(ctx, links, "signals"), items=items)
 
 
 # -- incidents ----------------------------------------------------------------------------------------
@@ -88,7 +93,7 @@ async def incident_list(ctx: Context, incidents: Incidents, state: Literal["open
 
 
 @command("incident show", permission="admin", group="signals")
-async def incident_show(ctx: Context, incidents: Incidents, id: IncidentId) -> Reply:
+async def incident_show(ctx: Context, incidents: Incidents, links: Links, id: IncidentId) -> Reply:
     """One incident, or drill, with its timeline."""
     incident, timeline = await incidents.find(id, _within(ctx))
     here = ctx.message.platform
@@ -100,6 +105,7 @@ async def incident_show(ctx: Context, incidents: Incidents, id: IncidentId) -> R
         facts += [Field("Closed", moment(incident.closed_at)), Field("Lasted", lasted(incident))]
     if ctx.is_owner:
         facts.append(Field("Guild", escape(incident.guild, 100) or "none"))
+        facts += _page(ctx, links, "incidents", incident.id)
     title = f"{_DRILL} Drill" if incident.kind == "drill" else "Incident"
     return Reply(
         escape(incident.title, 300),
@@ -168,6 +174,12 @@ def _guild(ctx: Context) -> str:
 def _within(ctx: Context) -> str | None:
     """What the person may see: an administrator the guild's own."""
     return EVERYWHERE if ctx.is_owner else _guild(ctx)
+
+
+def _page(ctx: Context, links: Links, *parts: str) -> tuple[Field, ...]:
+    """Where the owner can see more, while it is served."""
+    address = links.to(*parts) if ctx.is_owner else ""
+    return (Field("Page", address, inline=False),) if address else ()
 
 
 def _signal(signal: Signal) -> str:

@@ -7,6 +7,7 @@ from socbot.dispatch.context import Context, Failure, Handler
 from socbot.dispatch.errors import CommandTimeout, UserError
 from socbot.dispatch.replies import Reply
 from socbot.systems.errors import Errors, Where
+from socbot.systems.links import Links
 
 
 class ErrorCapture:
@@ -23,8 +24,8 @@ class ErrorCapture:
         },
     )
 
-    def __init__(self, errors: Errors) -> None:
-        self._errors = errors
+    def __init__(self, errors: Errors, links: Links) -> None:
+        self._errors, self._links = errors, links
 
     async def __call__(self, ctx: Context, call_next: Handler) -> Reply | None:
         try:
@@ -35,7 +36,8 @@ class ErrorCapture:
             error_id = await self._errors.capture(error, _where(ctx))
             ctx.failure = Failure(error_id, error)
             what = "That took too long" if isinstance(error, CommandTimeout) else "That failed"
-            return Reply.error(f"{what}. Quote `{error_id}` to the operator.")
+            page = self._links.to("errors", error_id) if ctx.is_owner else ""
+            return Reply.error(f"{what}: `{error_id}`, {page}" if page else f"{what}. Quote `{error_id}` to the operator.")
 
 
 def _where(ctx: Context) -> Where:

@@ -135,7 +135,7 @@ async def test_a_mistake_passes_it_also_outside_the_engines_chain(make_bot: Make
     async with make_bot(commands=[look]) as bot:
         await say(bot, "!look")
         with pytest.raises(UserError):
-            await ErrorCapture(bot.errors)(seen[0], errs)
+            await ErrorCapture(bot.errors, bot.links)(seen[0], errs)
         assert await bot.errors.newest(10) == []
 
 

@@ -254,3 +254,30 @@ async def test_blocked_attempts_count_for_the_entry_that_stopped_them(blacklist:
 
 def refused(reason: str, by: str = "blacklist") -> Outcome:
     return Outcome("refused", said("!ping", guild="g1"), "ping", refused_by=by, reason=reason)
+
+
+async def test_a_listing_is_bounded_searched_and_counts_what_was_stopped(
+    either_storage: StorageConfig, clock: FakeClock
+) -> None:
+    async with opened(either_storage, clock) as blacklist:
+        for number in range(5):
+            clock.forward(1)
+            await blacklist.add("user", ("local", f"Bob{number}"), reason="spam", by="local:1")
+        await blacklist.add("guild", GUILD, reason="raid", by="local:1", duration=60)
+        refused = Outcome("refused", said("!ping", "Bob3"), refused_by="blacklist", reason=REASONS["user"])
+        await blacklist._database.write(lambda connection: blacklist.write(connection, [refused, refused]))
+
+        async def listed(*arguments: object, **bounds: int) -> list[tuple[str, int]]:
+            found = await blacklist.listing(*arguments, **bounds)  # type: ignore[arg-type]
+            return [(each.entry.id, each.blocked) for each in found]
+
+        assert await listed(limit=3) == [("Bob4", 0), ("g1", 0), ("Bob3", 2)]
+        assert await listed(limit=3, skip=3) == [("Bob2", 0), ("Bob1", 0), ("Bob0", 0)]
+        assert await listed("guild") == [("g1", 0)]
+        assert await listed(None, "LOCAL:bob3") == [("Bob3", 2)]
+        assert await listed(None, "b_b") == []
+        assert (blacklist.count("user"), blacklist.count("guild")) == (5, 1)
+        assert await blacklist.blocked("user", ("local", "Bob3")) == (2, clock.time())
+        assert await blacklist.blocked("guild", ("local", "Bob3")) == (0, None)
+        clock.forward(61)
+        assert await listed("guild") == []

@@ -431,3 +431,24 @@ async def test_a_forgotten_user_is_as_one_never_seen(limits: RateLimiter) -> Non
     assert admitted(limits)
     limits.forget_user(ALICE)
     assert len(limits._limiter.table) == 1
+
+
+async def test_violations_are_told_newest_first_and_who_is_held_from_memory(
+    either_storage: StorageConfig, clock: FakeClock
+) -> None:
+    async with opened(either_storage, clock) as limits:
+        for identity in (MALLORY, ALICE, MALLORY):
+            clock.forward(1)
+            await limits.violate(identity, "ping", "g1")
+        newest = await limits.violations()
+        assert [(each.id, each.action) for each in newest] == [("42", "timeout"), ("43", "warn"), ("42", "warn")]
+        assert newest[0].until == clock.time() + 300
+        assert await limits.violations(1, before=newest[0].key) == newest[1:2]
+        assert await limits.violations(identity=MALLORY) == (newest[0], newest[2])
+        assert [(each.id, each.seconds) for each in limits.timed_out()] == [("42", 300.0)]
+        await limits.reset_violations(MALLORY)
+        assert limits.timed_out() == ()
+        assert [each.cleared_at is None for each in await limits.violations()] == [False, True, False]
+        refused = Outcome("refused", said("!ping"), "ping", refused_by="rate_limit")
+        await flush(limits, refused, refused)
+        assert await limits.refusals() == (("ping", 2, clock.time()),)

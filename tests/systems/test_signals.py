@@ -207,3 +207,19 @@ def test_a_severity_has_many_names(names: str, severity: str) -> None:
 @settings(max_examples=200)
 def test_no_word_is_a_severity_by_chance(text: str) -> None:
     assert severity_of(text) in (None, "info", "warning", "critical")
+
+
+async def test_they_are_asked_for_by_severity_by_time_and_by_id(
+    either_storage: StorageConfig, clock: FakeClock
+) -> None:
+    async with opened(either_storage, clock) as signals:
+        raised = []
+        for severity in ("info", "critical", "warning"):
+            clock.forward(1)
+            raised.append(await signals.raise_("alert", severity, severity=severity))
+        assert [each.signal.title for each in await signals.recent(severity="critical")] == ["critical"]
+        assert [each.signal.title for each in await signals.recent(before=raised[2].at)] == ["critical", "info"]
+        found = await signals.find(raised[0].id.lower())
+        assert found is not None
+        assert found.signal == raised[0]
+        assert await signals.find("S-0") is None

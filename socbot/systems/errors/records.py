@@ -355,6 +355,17 @@ def totals(connection: Connection, since: float) -> tuple[tuple[float, int], ...
     return tuple((hour * HOUR, count) for hour, count in rows)
 
 
+def by_command(connection: Connection, since: float, limit: int) -> tuple[tuple[str, int], ...]:
+    """The commands with most errors since then."""
+    rows = connection.execute(
+        "SELECT g.command, CAST(SUM(h.count) AS BIGINT) AS total FROM error_hours h"
+        " JOIN error_groups g ON g.group_id = h.group_id WHERE h.hour >= :first"
+        " GROUP BY g.command ORDER BY total DESC, g.command LIMIT :limit",
+        {"first": int(since // HOUR), "limit": limit},
+    )
+    return tuple((command, count) for command, count in rows)
+
+
 def course(connection: Connection, group_id: str, since: float) -> tuple[tuple[float, int], ...]:
     """The errors of a group in each hour that had any, oldest first."""
     return _courses(connection, ":id", {"id": group_id}, since).get(group_id, ())

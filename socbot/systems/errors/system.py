@@ -493,6 +493,10 @@ class Errors:
         await self.flush()
         return await self._database.read(lambda connection: records.totals(connection, since))
 
+    async def by_command(self, since: float, limit: int = 10) -> tuple[tuple[str, int], ...]:
+        """The commands with most errors since then, an empty name for none, and how many."""
+        return await self._database.read(lambda connection: records.by_command(connection, since, limit))
+
     async def occurrences(self, group_id: str, limit: int = 50) -> list[Record]:
         """The newest errors of a group, newest first."""
         return await self._database.read(lambda connection: records.occurrences(connection, group_id, limit))

@@ -22,6 +22,7 @@ STANDINGS: Final[tuple[Standing, ...]] = ("open", "came back", "muted", "resolve
 _HOUR: Final = 3_600.0
 _PAGE: Final = 40
 _OCCURRENCES: Final = 50
+_COMMANDS: Final = 10
 _LONGEST: Final = 60_000
 
 Hours: TypeAlias = tuple[tuple[float, int], ...]
@@ -50,6 +51,7 @@ class Errors(Struct, frozen=True):
     :param pace: how fast errors come now
     :param standings: how many groups stand in which way
     :param total: errors within the range, by ``hours`` too, each with its beginning
+    :param by_command: the commands with most of them; an empty name is no command
     :param groups: those that were asked for
     :param commands: those that have failed
     :param waiting: errors that are not on the disk yet
@@ -61,6 +63,7 @@ class Errors(Struct, frozen=True):
     standings: dict[Standing, int]
     total: int
     hours: Hours
+    by_command: tuple[tuple[str, int], ...]
     groups: tuple[Listed, ...]
     commands: tuple[str, ...]
     waiting: int
@@ -78,6 +81,7 @@ async def read(host: Host, query: Query, viewer: Viewer) -> Errors:
         await errors.standings(),
         sum(count for _, count in totals),
         _filled(totals, since, HOURS[query.range]),
+        await errors.by_command(since, _COMMANDS),
         groups[:_PAGE],
         await errors.commands(),
         errors.waiting,
@@ -225,8 +229,8 @@ def _advice(host: Host, group: Group, record: Record | None) -> Iterable[str]:
     for kinds, text in _TRY:
         if group.type in kinds:
             yield text
-    if group.first_at >= host.lifecycle.started_at:
-        yield "It is new since the bot was started: look at what that start has changed first."
+    if 0 <= group.first_at - host.lifecycle.started_at < _HOUR:
+        yield "It came within an hour of the bot's last start: look first at what that start has changed."
     if group.users == 1 and group.count > 3:
         yield "It befalls one person alone: look at what that person asks for."
     if record is None:

@@ -259,3 +259,19 @@ async def test_checks_are_made_at_once_and_one_that_hangs_holds_up_no_other(
             "hanging": "unhealthy",
             "gauge": "healthy",
         }
+
+
+async def test_its_course_is_added_up_in_steps(either_storage: StorageConfig, clock: FakeClock) -> None:
+    gauge, other = Gauge(), Gauge("other")
+    async with watching(either_storage, clock, [gauge.check, other.check]) as watched:
+        began = clock.time()
+        await watched.rounds(gauge, 5, 150, 400, 5)
+        assert clock.time() == began + 4 * 300
+        steps, rounds, well = await watched.health.course(began, 2)
+        found = {(step.check, step.number): step for step in steps}
+        first, second = found["gauge", 0], found["gauge", 1]
+        assert (first.status, first.rounds, first.healthy, first.figure) == ("healthy", 1, 1, 5.0)
+        assert (second.status, second.rounds, second.healthy) == ("unhealthy", 3, 1)
+        assert second.figure == pytest.approx((150 + 400 + 5) / 3)
+        assert found["other", 1].status == "healthy"
+        assert (rounds, well) == (4, 2)
