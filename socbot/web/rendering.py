@@ -12,7 +12,6 @@ from aiohttp import web
 from markupsafe import Markup
 
 from socbot.charts import Tone, definition, page_svg, sparkline_svg, strip_svg
-from socbot.dispatch.arguments import Duration
 from socbot.dispatch.replies import Chart, printable
 from socbot.version import VERSION
 from socbot.web import assets
@@ -63,6 +62,7 @@ NAVIGATION: Final = (
 REFRESH: Final = "X-Refresh"
 """The header of a page that looks for what has changed: it has no place for notices."""
 
+_UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _ANCHOR = re.compile(r"[^a-z0-9]+")
 
 
@@ -108,7 +108,7 @@ class Pages:
 
     def problem(self, request: web.Request, status: int, text: str) -> web.Response:
         """What went wrong, for whoever looks at a page."""
-        return self.plain(request, "problem.html", HTTPStatus(status).phrase, status=status, text=text)
+        return self.plain(request, "problem.html", HTTPStatus(status).phrase.capitalize(), status=status, text=text)
 
     def _respond(
         self, request: web.Request, template: str, title: str, viewer: Viewer, more: Mapping[str, Any],
@@ -207,12 +207,17 @@ def seconds(value: float | None) -> str:
 
 
 def duration(value: float | None) -> str:
-    """A long time, in its two largest units: 2d 3h, 5m 10s."""
+    """A long time, in its two largest units: 2d 3h, 5m 10s; as the script has it, which keeps it fresh."""
     if value is None:
         return "–"
     if value < 1:
         return seconds(value)
-    return str(Duration(round(value) or 1))
+    left, told = int(value), []
+    first = next(number for number, (_, size) in enumerate(_UNITS) if left >= size)
+    for name, size in _UNITS[first : first + 2]:
+        count, left = divmod(left, size)
+        told += [f"{count}{name}"] * bool(count)
+    return " ".join(told)
 
 
 def size(value: float | None) -> str:
