@@ -19,6 +19,7 @@ from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment, p
 from socbot.systems.analytics import Analytics, CommandTally, Heatmap, Person, Tally, Usage, UsageRow
 from socbot.systems.erasure import Erased, Erasure
 from socbot.systems.exports import to_csv, to_json
+from socbot.systems.links import Links
 
 Days: TypeAlias = Annotated[int, Meta(ge=1, le=3650)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=100)]
@@ -31,7 +32,7 @@ _MOST_HOURS, _MOST_DAYS = 7 * 24, 30
 
 
 @command("analytics", permission="owner", group="analytics")
-async def analytics(ctx: Context, analytics: Analytics, days: Days | None = None) -> Reply:
+async def analytics(ctx: Context, analytics: Analytics, links: Links, days: Days | None = None) -> Reply:
     """What the bot was used for: commands, errors, refusals, top commands and users."""
     usage = await analytics.usage(days)
     since = moment(usage.first_at) if usage.first_at is not None else "nothing counted yet"
@@ -44,13 +45,16 @@ async def analytics(ctx: Context, analytics: Analytics, days: Days | None = None
             Field("tracking since", since),
             Field("top commands", _lines(_ranked(usage.commands[:10])), inline=False),
             Field("top users", _lines(_people(usage.users[:5], ctx.message.platform)), inline=False),
+            *page(links.to("commands")),
         ),
         chart=_hourly(usage, ctx.trace.at, analytics.zone, min((days or 1) * 24, _MOST_HOURS)),
     )
 
 
 @command("command_stats", permission="owner", group="analytics")
-async def command_stats(ctx: Context, analytics: Analytics, dispatcher: Dispatcher, command: Name) -> Reply:
+async def command_stats(
+    ctx: Context, analytics: Analytics, dispatcher: Dispatcher, links: Links, command: Name
+) -> Reply:
     """How one command was used, by whom, and how it ended."""
     name = canonical(dispatcher, command)
     usage = await analytics.of_command(name)
@@ -64,13 +68,14 @@ async def command_stats(ctx: Context, analytics: Analytics, dispatcher: Dispatch
             Field("first use", moment(usage.first_at)),
             Field("last use", moment(usage.last_at)),
             Field("top users", _lines(_people(usage.users, ctx.message.platform)), inline=False),
+            *page(links.to("commands", name)),
         ),
         chart=_daily(usage, ctx.trace.at, analytics.zone),
     )
 
 
 @command("user_stats", permission="owner", group="analytics", menu="Statistics")
-async def user_stats(ctx: Context, analytics: Analytics, user: UserRef | None = None) -> Reply:
+async def user_stats(ctx: Context, analytics: Analytics, links: Links, user: UserRef | None = None) -> Reply:
     """What one user used most, and their rank; yourself, without an argument."""
     identity = ctx.identity if user is None else user.identity
     usage = await analytics.of_user(identity)
@@ -82,12 +87,13 @@ async def user_stats(ctx: Context, analytics: Analytics, user: UserRef | None = 
             Field("unique commands", str(len(usage.commands))),
             Field("rank", rank),
             Field("favourites", _lines(_ranked(usage.commands[:10])), inline=False),
+            *page(links.to("abuse", identity[0], "user", identity[1])),
         ),
     )
 
 
 @command("guild_stats", permission="owner", group="analytics")
-async def guild_stats(ctx: Context, analytics: Analytics, guild: GuildRef | None = None) -> Reply:
+async def guild_stats(ctx: Context, analytics: Analytics, links: Links, guild: GuildRef | None = None) -> Reply:
     """What one guild used most; the one you are in, without an argument."""
     here = ctx.message.guild
     if guild is None and here is None:
@@ -103,12 +109,13 @@ async def guild_stats(ctx: Context, analytics: Analytics, guild: GuildRef | None
             *_endings(usage.tally),
             Field("unique users", str(usage.unique_users)),
             Field("top commands", _lines(_ranked(usage.commands[:10])), inline=False),
+            *page(links.to("abuse", identity[0], "guild", identity[1])),
         ),
     )
 
 
 @command("analytics_heatmap", permission="owner", group="analytics")
-async def analytics_heatmap(ctx: Context, analytics: Analytics, days: Days = 28) -> Reply:
+async def analytics_heatmap(ctx: Context, analytics: Analytics, links: Links, days: Days = 28) -> Reply:
     """When the bot is used: hour of the day by weekday."""
     heatmap = await analytics.heatmap(days)
     title = f"Commands by hour, the last {plural(days, 'day')}"
@@ -120,6 +127,7 @@ async def analytics_heatmap(ctx: Context, analytics: Analytics, days: Days = 28)
         f"Busiest: {_WEEKDAYS[weekday]} {hour:02}:00–{(hour + 1) % 24:02}:00 with {plural(count, 'command')}. "
         f"Times are in {analytics.zone} ({zone:%Z}).",
         title=title,
+        fields=page(links.to("commands")),
         chart=_as_chart(heatmap),
     )
 
@@ -150,12 +158,13 @@ async def reset_analytics(ctx: Context, analytics: Analytics) -> Confirm:
 
 
 @command("top_errors", permission="owner", group="analytics")
-async def top_errors(ctx: Context, analytics: Analytics, count: Count = 10) -> Reply:
+async def top_errors(ctx: Context, analytics: Analytics, links: Links, count: Count = 10) -> Reply:
     """The commands that fail most often for each time they are run."""
     found = await analytics.top_errors(count)
     if not found:
         return Reply.ok("No command has failed.")
-    return Reply(title="Commands by error rate", items=tuple(_failing(each) for each in found))
+    items = tuple(_failing(each) for each in found)
+    return Reply(title="Commands by error rate", fields=page(links.to("errors")), items=items)
 
 
 @command("forget_user", permission="owner", group="analytics")
@@ -191,6 +200,11 @@ def canonical(dispatcher: Dispatcher, name: str) -> str:
 def stamp(at: float, zone: tzinfo) -> str:
     """A moment as it stands in the names of files."""
     return datetime.fromtimestamp(at, zone).strftime("%Y%m%d_%H%M%S")
+
+
+def page(address: str) -> tuple[Field, ...]:
+    """Where the dashboard tells more; nothing where there is none."""
+    return (Field("page", address, inline=False),) if address else ()
 
 
 def plural(count: int, noun: str) -> str:

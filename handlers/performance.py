@@ -13,8 +13,9 @@ from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment, person
-from socbot.handlers.analytics import Name, canonical, plural, stamp
+from socbot.handlers.analytics import Name, canonical, page, plural, stamp
 from socbot.systems.exports import to_csv, to_json
+from socbot.systems.links import Links
 from socbot.systems.profiler import HANDLER, CommandProfile, Profile, Profiler, Slowness, SlowRun, rating
 from socbot.systems.sketch import Sketch
 from socbot.systems.vitals import Vitals
@@ -26,7 +27,7 @@ _COLUMNS = (
 
 
 @command("performance", permission="owner", group="performance")
-async def performance(ctx: Context, profiler: Profiler, vitals: Vitals) -> Reply:
+async def performance(ctx: Context, profiler: Profiler, vitals: Vitals, links: Links) -> Reply:
     """The slowest and the most used commands, all percentiles, what the chain itself takes."""
     ran = [each for each in await profiler.commands() if each.runs.count]
     if not ran:
@@ -45,12 +46,15 @@ async def performance(ctx: Context, profiler: Profiler, vitals: Vitals) -> Reply
             Field("event loop", _lag(vitals)),
             Field("slowest by mean", "\n".join(_timed(each) for each in slowest), inline=False),
             Field("most used", "\n".join(_used(each) for each in busiest), inline=False),
+            *page(links.to("performance")),
         ),
     )
 
 
 @command("profile_command", permission="owner", group="performance")
-async def profile_command(ctx: Context, profiler: Profiler, dispatcher: Dispatcher, command: Name) -> Reply:
+async def profile_command(
+    ctx: Context, profiler: Profiler, dispatcher: Dispatcher, links: Links, command: Name
+) -> Reply:
     """How long one command takes, whole and in each part of the chain, and its last slow runs."""
     name = canonical(dispatcher, command)
     found = await _profile(profiler, dispatcher, command)
@@ -71,6 +75,7 @@ async def profile_command(ctx: Context, profiler: Profiler, dispatcher: Dispatch
             Field("endings", _endings(found)),
             Field("time in each part", "\n".join(_parts(found)), inline=False),
             Field("slow runs", "\n".join(_slow(run, ctx.message.platform) for run in slow) or "none", inline=False),
+            *page(links.to("commands", name)),
         ),
         chart=_daily(await profiler.days(name)),
     )
@@ -80,6 +85,7 @@ async def profile_command(ctx: Context, profiler: Profiler, dispatcher: Dispatch
 async def slow_commands(
     ctx: Context,
     profiler: Profiler,
+    links: Links,
     threshold: Annotated[Duration, DurationRange(minimum=0.001, maximum=3_600.0, bare="s")] = _ONE_SECOND,
 ) -> Reply:
     """The commands that took longer than a threshold, such as `1.5` (seconds) or `500ms`."""
@@ -88,6 +94,7 @@ async def slow_commands(
         return Reply.ok(f"No command took {took(threshold)} or longer.")
     return Reply(
         title=f"Commands that took {took(threshold)} or longer",
+        fields=page(links.to("performance")),
         items=tuple(_slowness(each) for each in found),
     )
 
@@ -119,7 +126,7 @@ async def reset_profile(
 
 @command("performance_compare", permission="owner", group="performance")
 async def performance_compare(
-    ctx: Context, profiler: Profiler, dispatcher: Dispatcher, first: Name, second: Name
+    ctx: Context, profiler: Profiler, dispatcher: Dispatcher, links: Links, first: Name, second: Name
 ) -> Reply:
     """Two commands side by side."""
     one, other = await _profile(profiler, dispatcher, first), await _profile(profiler, dispatcher, second)
@@ -133,6 +140,7 @@ async def performance_compare(
             Field("runs", f"{one.runs.count} and {other.runs.count}{_ratio(one.runs.count, other.runs.count)}"),
             *(Field(name, f"{took(a)} and {took(b)}{_ratio(a, b)}") for (name, a), (_, b) in figures),
             Field("rating", f"{rating(one.runs.mean)} and {rating(other.runs.mean)}"),
+            *page(links.to("performance")),
         ),
     )
 

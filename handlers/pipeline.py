@@ -11,6 +11,7 @@ from socbot.dispatch.errors import InvalidArgument, NotPermitted, UserError
 from socbot.dispatch.outcomes import Mode, Step
 from socbot.dispatch.replies import Chart, Field, Reply, escape, moment, person
 from socbot.documents import ConfigError
+from socbot.handlers.analytics import page
 from socbot.handlers.performance import took
 from socbot.systems.links import Links
 from socbot.systems.pipeline import Pipeline
@@ -19,7 +20,7 @@ from socbot.systems.traces import TraceRecord, Traces
 
 
 @command("pipeline", permission="owner", group="chain")
-async def pipeline(ctx: Context, pipeline: Pipeline) -> Reply:
+async def pipeline(ctx: Context, pipeline: Pipeline, links: Links) -> Reply:
     """The middleware in order: mode, calls, refusals, cost, and what the order check says."""
     figures = await pipeline.figures()
     items = []
@@ -33,7 +34,8 @@ async def pipeline(ctx: Context, pipeline: Pipeline) -> Reply:
             )
         items.append(line)
     warnings = tuple(f"⚠ {finding.text}" for finding in pipeline.findings)
-    return Reply(title=f"The chain, generation {pipeline.generation}", items=(*items, *warnings))
+    title = f"The chain, generation {pipeline.generation}"
+    return Reply(title=title, fields=page(links.to("chain")), items=(*items, *warnings))
 
 
 @command("why", permission="public", group="chain")
@@ -49,16 +51,13 @@ async def why(ctx: Context, traces: Traces, links: Links, trace: Annotated[str, 
         raise InvalidArgument("trace", trace, "a trace or error id that is still kept")
     return Reply(
         title=f"{record.trace_id}: {record.command or 'unknown command'} → {record.status}",
-        fields=_facts(record, ctx.is_owner, ctx.message.platform) + _page(ctx, links.to("traces", record.trace_id)),
+        # The page opens to the owner alone.
+        fields=_facts(record, ctx.is_owner, ctx.message.platform)
+        + (page(links.to("traces", record.trace_id)) if ctx.is_owner else ()),
         items=tuple(_step(step) for step in record.steps) + _end(record),
         chart=way(record) if record.steps else None,
         private=True,
     )
-
-
-def _page(ctx: Context, address: str) -> tuple[Field, ...]:
-    """Where the dashboard shows it; it opens to the owner alone."""
-    return (Field("page", address, inline=False),) if address and ctx.is_owner else ()
 
 
 def _facts(record: TraceRecord, for_owner: bool, here: str) -> tuple[Field, ...]:

@@ -22,6 +22,7 @@ from socbot.storage.telemetry import Telemetry
 from socbot.systems.analytics import Analytics
 from socbot.systems.erasure import Erasure
 from socbot.systems.identities import Pseudonyms
+from socbot.systems.links import Links
 from socbot.systems.profiler import Profiler
 from socbot.systems.traces import Traces
 from socbot.systems.vitals import Vitals
@@ -61,8 +62,9 @@ class Observed:
             clock=clock,
             owners=[("local", OWNER)],
         )
+        self.links = Links()
         self.dispatcher.provide(
-            self.dispatcher, self.analytics, self.profiler, self.traces, self.erasure, Vitals(clock)
+            self.dispatcher, self.analytics, self.profiler, self.traces, self.erasure, self.links, Vitals(clock)
         )
         self.dispatcher.add(*analytics_handlers.COMMANDS, *performance_handlers.COMMANDS)
         self.dispatcher.observe(self.telemetry.record)

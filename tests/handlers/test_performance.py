@@ -121,3 +121,29 @@ async def test_two_commands_are_compared_with_ratios(storage: StorageConfig) -> 
 )
 def test_times_are_told_with_their_unit(seconds: float, text: str) -> None:
     assert took(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("asked", "page"),
+    [
+        ("!performance", "performance"),
+        ("!profile_command take", "commands/take"),
+        ("!slow_commands 0.001", "performance"),
+        ("!performance_compare take ping", "performance"),
+        ("!analytics", "commands"),
+        ("!command_stats take", "commands/take"),
+        ("!user_stats local:4/2", "abuse/local/user/4%2F2"),
+        ("!guild_stats", "abuse/local/guild/g1"),
+        ("!analytics_heatmap", "commands"),
+        ("!top_errors", "errors"),
+    ],
+)
+async def test_an_answer_leads_to_its_page_where_a_dashboard_is_served(
+    storage: StorageConfig, asked: str, page: str
+) -> None:
+    async with observed(storage) as world:
+        for text in ("!take 100", "!ping", "!broken"):
+            await world.say(text)
+        assert "page" not in {field.name for field in (await world.ask(asked)).fields}
+        world.links.base = "https://ops.example"
+        assert {field.name: field.value for field in (await world.ask(asked)).fields}["page"] == f"https://ops.example/{page}"
