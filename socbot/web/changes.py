@@ -22,8 +22,8 @@ _LOOKING = """
     blacklist_stats bot_stats command_stats config dashboard error_dashboard error_details error_search error_stats
     error_trends export_analytics export_logs guild_stats health health_history help list_backups list_webhooks
     log_stats performance performance_compare performance_export ping pipeline profile_command rate_limit_stats
-    rate_limit_status rate_limit_test recent_errors search_logs signals slow_commands task_info task_stats tasks tokens top_errors
-    uptime user_stats view_logs webhook_deliveries webhook_info webhook_stats why
+    rate_limit_status rate_limit_test recent_errors search_logs signals slow_commands task_info task_stats tasks
+    tokens top_errors uptime user_stats view_logs webhook_deliveries webhook_info webhook_stats why
 """
 LOOKING: Final = frozenset(_LOOKING.split()) | {"incident list", "incident show", "drill status"}
 """Commands that change nothing; the trail has them too."""
