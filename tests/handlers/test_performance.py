@@ -146,4 +146,5 @@ async def test_an_answer_leads_to_its_page_where_a_dashboard_is_served(
             await world.say(text)
         assert "page" not in {field.name for field in (await world.ask(asked)).fields}
         world.links.base = "https://ops.example"
-        assert {field.name: field.value for field in (await world.ask(asked)).fields}["page"] == f"https://ops.example/{page}"
+        fields = {field.name: field.value for field in (await world.ask(asked)).fields}
+        assert fields["page"] == f"https://ops.example/{page}"
