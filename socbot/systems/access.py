@@ -104,6 +104,7 @@ class Access:
         # Replaced, never changed: the server's thread reads them.
         self._tokens: dict[str, Token] = {}
         self._configured: dict[str, Token] = {}
+        self._of_run: dict[str, Token] = {}
         self._sessions: dict[str, Session] = {}
         self._tickets: dict[str, _Ticket] = {}
         self._ends: dict[str, float] = {}  # of sessions that were used, as far as it is not in the store yet
@@ -202,7 +203,7 @@ class Access:
     def token(self, text: str) -> Token | None:
         """The token that is written so, if it is one; that it was used is noted."""
         found, digest = None, _digest(text)
-        for known, token in (*self._configured.items(), *self._tokens.items()):
+        for known, token in (*self._configured.items(), *self._of_run.items(), *self._tokens.items()):
             if _same(known, digest):  # and on: how long it takes tells nothing
                 found = token
         if found is not None:
@@ -212,6 +213,15 @@ class Access:
     async def first_token(self) -> str | None:
         """An owner's token, made now, if there is none at all yet: to be shown once."""
         return None if self.exists else await self.add(FIRST, "owner", "socbot")
+
+    def run_token(self) -> str:
+        """A viewer's token that is valid as long as this process and is listed and kept nowhere: for its own machine.
+
+        What was given before is one no longer.
+        """
+        text = self._secret()
+        self._of_run = {_digest(text): Token("(this machine)", "viewer")}  # a name that no other can have
+        return text
 
     async def add(self, name: str, role: Role, by: str) -> str:
         """Make a token, which is returned and not kept.
@@ -274,7 +284,9 @@ class Access:
         """Raise what ``remove`` would."""
         if any(token.name == name for token in self._configured.values()):
             key = "web.token" if CONFIGURED[name] == "owner" else "web.viewer_token"
-            raise AccessError(f"That token stands in the configuration as {key}: change it there, and this one is gone.")
+            raise AccessError(
+                f"That token stands in the configuration as {key}: change it there, and this one is gone."
+            )
         if all(each.name != name for each in self._tokens.values()) and all(
             each.token != name for each in self._sessions.values()
         ):

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -13,7 +16,9 @@ import anyio.to_thread
 from aiohttp import web
 from anyio.from_thread import BlockingPortal
 
+from socbot.announcement import Announcement, announce, path_of, withdraw
 from socbot.documents import ConfigError
+from socbot.remarks import is_loopback
 from socbot.storage.errors import StoreError
 from socbot.systems.access import PLATFORM
 from socbot.web import hosts
@@ -60,6 +65,7 @@ class Web:
         self._stop = asyncio.Event()
         self._tried = threading.Event()
         self._ending = False
+        self._announced: Announcement | None = None
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     async def __aenter__(self) -> Self:
@@ -88,7 +94,7 @@ class Web:
 
     def _require_token(self) -> None:
         host = self.host.config.web.host
-        if not hosts.is_loopback(host) and not self.host.access.exists:
+        if not is_loopback(host) and not self.host.access.exists:
             raise ConfigError(
                 f"web.host: others can reach {host}, and there is no token yet that would keep them out. Make one with"
                 " `socbot exec '!token_add NAME owner'`, which shows it once, or set web.token_file; or set web.host to"
@@ -138,10 +144,23 @@ class Web:
             await self._stop.wait()
         finally:
             noting.cancel()
+            if self._announced is not None:
+                with suppress(OSError):
+                    withdraw(path_of(self.host.config.storage), self._announced)
             if server is not None:
                 server.close()
             front.close()
             await runner.cleanup()
+
+    def _announce(self) -> None:
+        """Have other programs of this user on this machine find it, such as ``socbot top``."""
+        config, token = self.host.config, self.host.access.run_token()
+        log = str(Path(config.logs.file).absolute()) if config.logs.file else ""
+        self._announced = Announcement(self.address, token, log, os.getpid())
+        try:
+            announce(path_of(config.storage), self._announced)
+        except OSError as error:
+            _log.warning("that the dashboard is served could not be written down: %s", error)
 
     async def _note_uses(self) -> None:
         while True:
@@ -174,6 +193,7 @@ class Web:
                 self.host.links.failure = ""
                 self.host.links.base = config.url.rstrip("/") or self.address
                 _log.info("the dashboard is at %s", self.host.links.base)
+                self._announce()
                 self._tried.set()
                 return server
         return None
