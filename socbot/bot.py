@@ -404,6 +404,7 @@ class Bot:
             builtin.telemetry(lambda: telemetry.dropped, lambda: telemetry.failure is not None, self._dropped),
             builtin.backup(lambda: self.backups.age_intervals, lambda: self.backups.config.enabled),
             builtin.audit(lambda: self.audit.pending, self.audit.flush),
+            builtin.dashboard(lambda: self.links.base, lambda: self.links.failure),
         )
 
     def _closing(self) -> str:

@@ -13,7 +13,7 @@ from socbot.config import DiscordConfig, Loaded
 from socbot.dispatch.commands import Command
 from socbot.dispatch.replies import printable
 from socbot.exit_codes import EXIT_OK
-from socbot.remarks import on_discord
+from socbot.remarks import on_dashboard, on_discord
 
 
 class Place(Struct, frozen=True):
@@ -39,6 +39,7 @@ class Report(Struct, frozen=True):
     jobs: tuple[Planned, ...]
     commands: int
     transport: str
+    dashboard: str
     warnings: tuple[str, ...]
 
 
@@ -51,7 +52,8 @@ def check(loaded: Loaded, *, as_json: bool) -> int:
         storage = msgspec.structs.replace(loaded.config.storage, url=f"sqlite:///{Path(scratch, 'check.db')}")
         config = msgspec.structs.replace(loaded.config, storage=storage)
         report = anyio.run(_report, msgspec.structs.replace(loaded, config=config))
-    remarks = tuple(remark.text for remark in on_discord(loaded) if remark.level != "ok")
+    found = (*on_discord(loaded), *on_dashboard(loaded))
+    remarks = tuple(remark.text for remark in found if remark.level != "ok")
     report = msgspec.structs.replace(report, warnings=report.warnings + remarks)
     if as_json:
         print(msgspec.json.encode(report).decode())
@@ -65,6 +67,7 @@ def check(loaded: Loaded, *, as_json: bool) -> int:
         print(f"  {job.name}: {job.schedule} – {job.description}")
     print(f"commands: {report.commands}")
     print(f"transport: {report.transport}")
+    print(f"dashboard: {report.dashboard.removeprefix('the dashboard ')}")
     for warning in report.warnings:
         print(f"warning: {printable(warning)}")
     return EXIT_OK
@@ -80,6 +83,7 @@ async def _report(loaded: Loaded) -> Report:
             tuple(Planned(job.name, str(job.schedule), job.description) for job in bot.jobs()),
             len(bot.dispatcher.registry),
             _transport(bot.config.discord),
+            next(remark.text for remark in on_dashboard(loaded)),
             tuple(warnings),
         )
 

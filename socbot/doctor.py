@@ -18,7 +18,7 @@ from socbot.dispatch.replies import printable
 from socbot.documents import ConfigError
 from socbot.exit_codes import EXIT_FAILURE, EXIT_OK
 from socbot.redaction import redact
-from socbot.remarks import Remark, is_open_to_others, on_discord
+from socbot.remarks import Remark, is_open_to_others, on_dashboard, on_discord
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreBusy, StoreError, StoreLocked
 from socbot.storage.sqlite import has_wal_reset_bug
@@ -55,6 +55,7 @@ def _remarks(path: Path | None) -> Iterator[Remark]:
         mend = "set BOT_OWNER_ID, or bot.owners in config.yaml; on the console you are the owner anyway"
         yield Remark("warning", "nobody on a platform is the bot's owner", mend)
     yield from on_discord(loaded)
+    yield from on_dashboard(loaded)
     yield from _privacy(loaded)
     yield from _store(loaded)
     yield from _backups(loaded)

@@ -5,6 +5,7 @@ import re
 import stat
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -53,6 +54,37 @@ def on_discord(loaded: Loaded) -> Iterator[Remark]:
     yield from _shards(loaded)
     if config.api_url:
         yield Remark("ok", f"requests go through {config.api_url}, which sees the token")
+
+
+def on_dashboard(loaded: Loaded) -> Iterator[Remark]:
+    """What to know of the section ``web``: where the dashboard is, and who can reach it."""
+    config = loaded.config.web
+    if not config.enabled:
+        yield Remark("ok", "there is no dashboard, and no probes: web.enabled is off")
+        return
+    is_https, is_local = config.url.lower().startswith("https://"), is_loopback(config.host)
+    if is_local:
+        reach = f"a proxy leads to it as {config.url}" if config.url else "only this machine can reach it"
+    else:
+        reach = f"others can reach it{f' as {config.url}' if config.url else ''}"
+    yield Remark("ok", f"the dashboard listens on {config.host} port {config.port}; {reach}")
+    if (not is_local or config.url) and not is_https:
+        text = "tokens for the dashboard cross the network in the clear: it is reached without https"
+        mend = (
+            "put a proxy with https in front of it, and set web.url to its address; docs/dashboard.md has all the steps"
+        )
+        yield Remark("warning", text, mend)
+    if not is_local and not config.url:
+        text = "the dashboard answers under its addresses and not under a name: web.url is not set"
+        yield Remark("ok", text, "set web.url to the address under which people reach it")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on ``host``."""
+    try:
+        return ip_address(host.strip("[]").partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _library() -> Remark:

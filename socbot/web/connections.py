@@ -135,4 +135,3 @@ def _close_if_silent(transport: asyncio.Transport) -> None:
     protocol = transport.get_protocol()
     if isinstance(protocol, Door) or (isinstance(protocol, Connection) and not protocol.has_asked):
         transport.abort()
-

@@ -10,17 +10,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from socbot.config import WebConfig
+from socbot.remarks import is_loopback
 
 _LOCAL: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 _HOST: Final = re.compile(r"[\w.-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:\d{1,5})?", re.ASCII)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on ``host``."""
-    try:
-        return ip_address(host.strip("[]").partition("%")[0]).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def is_known(header: str, config: WebConfig) -> bool:

@@ -249,6 +249,17 @@ def backup(age: Callable[[], float | None], enabled: Callable[[], bool]) -> Chec
     return Check("backup", measure, "intervals", "backup_age_intervals")
 
 
+def dashboard(base: Callable[[], str], failure: Callable[[], str]) -> Check:
+    """Whether the dashboard and the probes are served; not made where nobody serves them."""
+
+    async def measure() -> Measured | None:
+        if why := failure():
+            return Measured(text=f"not served: {why}", status="degraded")
+        return Measured(text=f"at {base()}", status="healthy") if base() else None
+
+    return Check("dashboard", measure)
+
+
 def audit(pending: Callable[[], int], flush: Callable[[], Awaitable[None]]) -> Check:
     """What was done and cannot be recorded."""
 
