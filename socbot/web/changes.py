@@ -28,7 +28,8 @@ _LOOKING = """
 LOOKING: Final = frozenset(_LOOKING.split()) | {"incident list", "incident show", "drill status"}
 """Commands that change nothing; the trail has them too."""
 
-_ROUTINE: Final = frozenset(("sign in", "sign out"))
+_ROUTINE: Final = frozenset(("sign in", "sign out", "backup"))
+"""What happens every day, and is to be seen on a page of its own."""
 
 
 class Change(Struct, frozen=True):

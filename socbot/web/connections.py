@@ -46,6 +46,12 @@ class Crowd:
         if isinstance(transport, asyncio.Transport) and transport in self._open:
             self._open[transport] = True
 
+    def close(self) -> None:
+        """Close them all at once."""
+        for transport in self._open:
+            transport.abort()
+        self._open.clear()
+
     def _sweep(self) -> None:
         self._open = {each: trusted for each, trusted in self._open.items() if not each.is_closing()}
 

@@ -16,7 +16,7 @@ from socbot.web.actions import ACTIONS, KEY, Action, Asked, Option, Running
 from socbot.web.problems import TYPE, Problem
 from socbot.web.reading import JSON
 from socbot.web.reports import Alerts, Report, Taken, TakenAlerts
-from socbot.web.view import LONGEST, View
+from socbot.web.view import LONGEST, MOST_INTEGER, View
 from socbot.web.views import VIEWS
 
 Object: TypeAlias = dict[str, Any]
@@ -240,7 +240,10 @@ def _bounded(schema: Object, in_path: bool) -> Object:
         found |= kinds[0]
     elif kinds:
         found["anyOf"] = kinds
+    if found.get("type") == "integer":
+        found = {"minimum": -MOST_INTEGER, "maximum": MOST_INTEGER} | found
     if found.get("type") == "string":
+        found.setdefault("pattern", r"^[^\u0000]*$")
         found["maxLength"] = min(found.get("maxLength", LONGEST), LONGEST)
         if in_path:
             found["minLength"] = max(1, found.get("minLength", 1))

@@ -125,8 +125,9 @@ class Web:
         except Exception as error:  # nobody is above this thread; whoever waits for its start is told
             self.failure = f"{type(error).__name__}: {error}"
             _log.exception("the dashboard has ended")
+            self.host.links.failure = self.failure
         finally:
-            self.address = ""
+            self.address = self.host.links.base = ""
             self._tried.set()
 
     async def _serve(self) -> None:
@@ -151,6 +152,7 @@ class Web:
                 server.close()
             front.close()
             await runner.cleanup()
+            crowd.close()
 
     def _announce(self) -> None:
         """Have other programs of this user on this machine find it, such as ``socbot top``."""

@@ -20,10 +20,12 @@ R = TypeVar("R", bound=Struct)
 LONGEST = 500
 """Characters of one value that may be asked for."""
 
+MOST_INTEGER = 2**63 - 1
+"""The largest number that a store takes."""
+
 _RANKS: Final[dict[str, int]] = {"sender": 0, "viewer": 1, "owner": 2}
 _FIELD = re.compile(r"{(\w+)(?::[^{}]*)?}")
 _AT = re.compile(r" - at `\$\.?([\w.]*)[^`]*`$")
-_MOST_INTEGER = 2**63 - 1
 
 
 class Viewer(Struct, frozen=True):
@@ -124,17 +126,20 @@ class View(Generic[Q, R]):
                 raise BadQuery(_shown(name), f"that cannot be asked for here; what can be is {takes}")
         for name, value in (*given.items(), *in_path.items()):
             if len(value) > LONGEST or storable(value, LONGEST) != value:
-                raise BadQuery(name, f"text of at most {LONGEST} characters is expected", in_path=name in in_path)
+                expected = f"text of at most {LONGEST} characters, none of them NUL, is expected"
+                raise BadQuery(name, expected, in_path=name in in_path)
         try:
             query = msgspec.convert({**given, **in_path}, self.query, strict=False)
         except msgspec.ValidationError as error:
             raise _told(error, given, in_path) from None
         for field in known:
-            value = getattr(query, field.name)
+            value, name = getattr(query, field.name), field.encode_name
+            if value is None and name in given:  # "null": left out is how that is said
+                raise BadQuery(name, f"{_shown(given[name])!r} cannot be asked for")
             if isinstance(value, float) and not math.isfinite(value):
-                raise BadQuery(field.encode_name, "a finite number is expected")
-            if isinstance(value, int) and abs(value) > _MOST_INTEGER:
-                raise BadQuery(field.encode_name, f"a number of at most {_MOST_INTEGER} is expected")
+                raise BadQuery(name, "a finite number is expected")
+            if isinstance(value, int) and abs(value) > MOST_INTEGER:
+                raise BadQuery(name, f"a number of at most {MOST_INTEGER} is expected")
         return query
 
 

@@ -1,5 +1,6 @@
 """Traces: the last commands, and the way that each took through the chain."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -23,6 +24,7 @@ class Query(Struct, frozen=True):
     :param command: their name, or an alias
     :param middleware: who refused, would have refused, answered or broke
     :param person: who gave them, as ``platform:id``
+    :param seconds: what they took at least
     :param before: the ``older`` of the page before
     """
 
@@ -30,6 +32,7 @@ class Query(Struct, frozen=True):
     command: Name = ""
     middleware: Name = ""
     person: Annotated[str, Meta(max_length=200, pattern=r"^(|[^:]+:.+)$")] = ""
+    seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
     before: Annotated[str, Meta(max_length=24, pattern=r"^(|\d{1,18}-\d{1,4})$")] = ""
 
 
@@ -90,6 +93,7 @@ async def read(host: Host, query: Query, viewer: Viewer) -> Newest:
         query.command.lower() if named is None else named.name,
         query.middleware,
         (platform, id) if query.person else None,
+        query.seconds,
     )
     found = await host.traces.newest(wanted, _SHOWN, query.before)
     return Newest(
@@ -102,8 +106,19 @@ async def read(host: Host, query: Query, viewer: Viewer) -> Newest:
 
 
 def links(found: Newest, query: Query, viewer: Viewer) -> Mapping[str, Any]:
-    asked = query.status or query.command or query.middleware or query.person
-    return {"asked": bool(asked), "others": OTHERS, "link": linking(query)}
+    asked = query.status or query.command or query.middleware or query.person or query.seconds
+    endings = Counter(each.status for each in found.traces)
+    told = [f"{count} {_WORDS[status]}" for status, count in endings.most_common()]
+    return {"asked": bool(asked), "others": OTHERS, "link": linking(query), "endings": told}
+
+
+_WORDS = {
+    "ok": "went well",
+    "failed": "failed",
+    "refused": "refused",
+    "invalid": "with wrong arguments",
+    "unknown": "that name no command",
+}
 
 
 OTHERS = ("permission", "cooldown", "concurrency", "maintenance", "handler", "shutdown")
