@@ -1,7 +1,9 @@
 """The pages of abuse: who is held back, why, and what was done about whom."""
 
+import re
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from socbot.config import RateLimitConfig
@@ -128,6 +130,46 @@ async def test_somebody_is_told_of_wholly(make_site: MakeSite, clock: FakeClock)
         assert [each["error_id"] for each in known["errors"]] == [failed.error_id]
         assert (await site.facts("/abuse"))["exempt"][0]["id"] == "7"
         assert (await site.facts("/abuse/local/user/owner"))["protected"]
+
+
+async def test_the_forms_of_a_page_do_what_they_say(make_site: MakeSite, clock: FakeClock) -> None:
+    async with make_site(clock=clock) as site:
+        browser = await signed_in(site)
+        page = (await browser.get("/abuse/local/user/77")).text
+        await sent(browser, page, "blacklist_add", reason="scam <links>", duration="2h")
+        entry = await site.bot.blacklist.find("user", ("local", "77"))
+        assert entry is not None
+        assert (entry.reason, entry.expires_at) == ("scam <links>", clock.time() + 7200)
+        page = (await browser.get("/abuse/local/user/77")).text
+        await sent(browser, page, "blacklist_remove")
+        assert not site.bot.blacklist.is_listed("user", ("local", "77"))
+        page = (await browser.get("/abuse/local/guild/g7")).text
+        await sent(browser, page, "blacklist_add", reason="raid")
+        assert site.bot.blacklist.is_listed("guild", ("local", "g7"))
+        for _ in range(2):
+            await site.bot.rate_limiter.violate(("local", "55"), "ping")
+        await sent(browser, (await browser.get("/abuse")).text, "clear_violations")
+        assert site.bot.rate_limiter.timed_out() == ()
+
+
+async def signed_in(site: Site) -> httpx.AsyncClient:
+    """The owner's browser."""
+    browser = site.visitor
+    page = (await browser.get("/login")).text
+    token = await site.bot.access.add("browser", "owner", "test")
+    csrf = dict(re.findall(r'name="(csrf)" value="(\w+)"', page))
+    answer = await browser.post("/login", data={"token": token} | csrf)
+    assert answer.status_code == 303
+    return browser
+
+
+async def sent(browser: httpx.AsyncClient, page: str, action: str, **filled: str) -> None:
+    """Fill in and send the first form of ``action`` in ``page``."""
+    [form] = re.findall(rf'<form[^>]* action="/actions/{action}">(.*?)</form>', page, re.DOTALL)[:1]
+    hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form))
+    assert all(f'name="{name}"' in form for name in filled)
+    answer = await browser.post(f"/actions/{action}", data=hidden | filled)
+    assert answer.status_code == 303, answer.text
 
 
 @pytest.mark.promise("P38")

@@ -76,11 +76,13 @@ class Group(Struct, frozen=True):
 class Listed(Struct, frozen=True):
     """A group in a listing.
 
+    :param message: the last one that is kept; empty if none is
     :param within: its errors within the time that was asked for, by ``hours`` too, each by its beginning
     """
 
     group: Group
     standing: Standing
+    message: str
     within: int
     hours: tuple[tuple[float, int], ...]
 
@@ -343,7 +345,18 @@ def listing(connection: Connection, wanted: Wanted, now: float) -> list[Listed]:
     found = connection.execute(f"{_SELECT_GROUP} WHERE g.group_id IN ({names}) {_GROUP_BY}", ids)
     known = {group.group_id: group for group in map(_group, found)}
     courses = _courses(connection, names, ids, wanted.since)
-    return [Listed(known[id], state, count, courses.get(id, ())) for id, state, count in rows if id in known]
+    said: dict[str, str] = dict(
+        connection.execute(
+            f"SELECT group_id, message FROM errors e WHERE group_id IN ({names})"
+            " AND at = (SELECT MAX(at) FROM errors o WHERE o.group_id = e.group_id)",
+            ids,
+        )
+    )
+    return [
+        Listed(known[id], state, said.get(id, ""), count, courses.get(id, ()))
+        for id, state, count in rows
+        if id in known
+    ]
 
 
 def totals(connection: Connection, since: float) -> tuple[tuple[float, int], ...]:
@@ -392,8 +405,9 @@ def _each(values: Sequence[str]) -> tuple[dict[str, str], str]:
 
 def standings(connection: Connection, now: float) -> dict[Standing, int]:
     """How many groups stand in which way."""
-    rows = connection.execute(f"SELECT {_STANDING}, COUNT(*) FROM error_groups g GROUP BY 1", {"now": now})
-    return {state: count for state, count in rows}
+    sql = f"SELECT {_STANDING}, COUNT(*) FROM error_groups g GROUP BY 1"
+    found: dict[Standing, int] = dict(connection.execute(sql, {"now": now}))
+    return found
 
 
 def commands(connection: Connection, limit: int) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ async def test_a_listing_says_how_each_group_stands_and_goes(either_storage: Sto
         assert [each.group.group_id for each in await listed()] == [lost, key, value]
         often = await listed(order="frequent")
         assert (often[0].group.group_id, often[0].within, often[0].group.users) == (value, 2, 2)
+        assert (often[0].message, often[1].message) == ("x", "z")
         assert often[0].hours == ((began // HOUR * HOUR, 2),)
         assert [each.group.group_id for each in await listed(limit=1, skip=1)] == [key]
         assert [each.group.group_id for each in await listed(command="help")] == [key]
