@@ -91,11 +91,13 @@ class RateLimitConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class ProfilerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     slow: Annotated[float, Meta(gt=0, le=3600)] = 1.0
     slow_runs: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
-    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 90
+    detail_days: Annotated[int, Meta(ge=1, le=3650)] = 8
+    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 365
 
 
 class AnalyticsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     retention_days: Annotated[int, Meta(ge=1, le=3650)] = 365
+    detail_days: Annotated[int, Meta(ge=1, le=3650)] = 30
     trace_retention_days: Annotated[int, Meta(ge=1, le=365)] = 7
     max_traces: Annotated[int, Meta(ge=100, le=10_000_000)] = 100_000
     hash_ids: bool = False

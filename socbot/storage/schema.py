@@ -5,6 +5,8 @@ types, so that one text of SQL serves both databases. Imported by the migrations
 write SQL, because importing SQLAlchemy costs more than all the rest of a start.
 """
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
@@ -154,8 +156,62 @@ usage = Table(
     _moment("first_at"),
     _moment("last_at"),
 )
-Index("usage_command", usage.c.command, usage.c.hour)
+Index("usage_guild", usage.c.platform, usage.c.guild, usage.c.hour)
 Index("usage_subject", usage.c.platform, usage.c.subject)
+
+
+def _endings() -> "tuple[Column[Any], ...]":
+    """How many commands ended in which way, how long they took, and when the first and the last of them were."""
+    counts = map(_count, ("ok", "failed", "refused", "invalid", "unknown"))
+    return (*counts, Column("seconds", Double, nullable=False), _moment("first_at"), _moment("last_at"))
+
+
+usage_counts = Table(  # of everybody together, which nobody can be told from
+    "usage_counts",
+    metadata,
+    Column("span", Integer, primary_key=True),  # hours: 1 or 24
+    _text("command", key=True),  # empty: all of them, and what named none
+    Column("hour", BigInteger, primary_key=True),  # the first of the span, in hours since 1970
+    *_endings(),
+    sqlite_with_rowid=False,
+)
+usage_months = Table(  # what became of rows of usage that are too old to be kept by the hour
+    "usage_months",
+    metadata,
+    Column("month", BigInteger, primary_key=True),  # months since the year 0, in UTC
+    _text("platform", key=True),
+    _text("subject", key=True),
+    _text("guild", key=True),
+    _text("command", key=True),
+    *_endings(),
+    sqlite_with_rowid=False,
+)
+usage_people = Table(  # the sums of usage and usage_months up to the hour in rollups
+    "usage_people",
+    metadata,
+    _text("kind", key=True),  # all, command, guild
+    _text("scope", key=True),  # which command or guild
+    _text("platform", key=True),
+    _text("subject", key=True),
+    _count("count"),
+    _moment("last_at"),
+    sqlite_with_rowid=False,
+)
+usage_guilds = Table(  # the same of each guild, by command
+    "usage_guilds",
+    metadata,
+    _text("platform", key=True),
+    _text("guild", key=True),
+    _text("command", key=True),
+    *_endings(),
+    sqlite_with_rowid=False,
+)
+rollups = Table(
+    "rollups",
+    metadata,
+    _text("name", key=True),
+    Column("upto", BigInteger, nullable=False),  # what lies before this hour is part of the figure of that name
+)
 traces = Table(
     "traces",
     metadata,
@@ -172,8 +228,9 @@ Index("traces_at", traces.c.at)
 profile = Table(
     "profile",
     metadata,
-    Column("hour", BigInteger, primary_key=True),
-    _text("command", key=True),
+    Column("span", Integer, primary_key=True),  # hours; 0 for what has yet to be filed under its hour
+    Column("hour", BigInteger, primary_key=True),  # the first of the span, in hours since 1970
+    _text("command", key=True),  # empty: all of them
     _text("part", key=True),  # command, handler, or a middleware's name
     _text("status", key=True),
     _count("count"),

@@ -8,11 +8,10 @@ from socbot.dispatch.clock import Clock
 from socbot.dispatch.messages import Identity
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
-from socbot.systems import traces
+from socbot.systems import analytics, traces
 from socbot.systems.identities import Pseudonyms
 
 _PLACES = {
-    "usage": "commands counted",
     "slow_runs": "slow runs",
     "errors": "errors",
     "rate_limit_state": "rate limit state",
@@ -91,11 +90,12 @@ def _count(connection: Connection, rows: str, values: dict[str, str]) -> int:
 
 def _erase(connection: Connection, person: dict[str, object]) -> tuple[Erased, ...]:
     theirs = "platform = :platform AND subject IN (:subject, :pseudonym)"
-    erased = [
+    names = (str(person["subject"]), str(person["pseudonym"]))
+    erased = [Erased("commands counted", analytics.erase(connection, str(person["platform"]), names))]
+    erased += [
         Erased(place, connection.change(f"DELETE FROM {table} WHERE {theirs}", person))
         for table, place in _PLACES.items()
     ]
-    names = (str(person["subject"]), str(person["pseudonym"]))
     erased.append(Erased("traces", traces.erase(connection, str(person["platform"]), names)))
     theirs += " AND kind = 'user'"
     active = connection.execute(

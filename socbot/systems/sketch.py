@@ -7,7 +7,7 @@ thing are merged by adding their counts, with nothing lost.
 import math
 from collections.abc import Sequence
 from itertools import repeat
-from operator import mul
+from operator import add, mul, sub
 
 import msgspec
 from msgspec import Struct
@@ -73,11 +73,29 @@ class Sketch:
         if not other.count:
             return
         self._reach(other._first, other._first + len(other._counts) - 1)
-        counts = self._counts
-        for position, count in enumerate(other._counts, other._first - self._first):
-            if count:
-                counts[position] += count
+        counts, start = self._counts, other._first - self._first
+        end = start + len(other._counts)
+        counts[start:end] = map(add, counts[start:end], other._counts)
         self._sum_up(other.count, other.total, other.least, other.most)
+
+    def take(self, other: "Sketch") -> None:
+        """Count the runs of ``other``, which are among these, no more. What were the least and the most is then known
+        within half a percent.
+        """
+        if not other.count:
+            return
+        self._reach(other._first, other._first + len(other._counts) - 1)
+        counts, start = self._counts, other._first - self._first
+        end = start + len(other._counts)
+        counts[start:end] = (max(0, left) for left in map(sub, counts[start:end], other._counts))
+        self.count, self.total = sum(counts), max(0.0, self.total - other.total)
+        if not self.count:
+            self.__init__()  # type: ignore[misc]
+            return
+        held = [position for position, count in enumerate(counts) if count]
+        self._first, self._counts = self._first + held[0], counts[held[0] : held[-1] + 1]
+        self.least = max(self.least, _GROWTH ** (self._first - 1))
+        self.most = min(self.most, _GROWTH ** (self._first + len(self._counts) - 1))
 
     def quantile(self, share: float) -> float:
         """The least duration that ``share`` (0 to 1) of the runs did not exceed, within half a percent or 1 ns.

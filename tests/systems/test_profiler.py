@@ -77,7 +77,7 @@ async def test_times_are_still_there_after_a_restart_and_add_up(either_storage: 
 
 
 async def test_past_days_are_merged_and_nothing_is_lost(either_storage: StorageConfig) -> None:
-    async with observed(either_storage) as world:
+    async with observed(either_storage, profiler=ProfilerConfig(detail_days=1)) as world:
         for hour in range(60):
             await world.say(f"!take {100 + hour}")
             world.clock.forward(HOUR - 0.2)

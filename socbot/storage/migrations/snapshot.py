@@ -3,7 +3,7 @@
 Written by ``python -m socbot.storage.migrations``; a test compares it with the revisions.
 """
 
-REVISION = "0004"
+REVISION = "0005"
 
 SCHEMA = """
 CREATE TABLE audit (
@@ -246,6 +246,7 @@ CREATE TABLE log_templates (
 );
 
 CREATE TABLE profile (
+	span INTEGER NOT NULL,
 	hour BIGINT NOT NULL,
 	command TEXT NOT NULL,
 	part TEXT NOT NULL,
@@ -255,7 +256,7 @@ CREATE TABLE profile (
 	least DOUBLE NOT NULL,
 	most DOUBLE NOT NULL,
 	sketch BLOB NOT NULL,
-	PRIMARY KEY (hour, command, part, status)
+	PRIMARY KEY (span, hour, command, part, status)
 );
 
 CREATE TABLE rate_limit_cooldowns (
@@ -315,6 +316,12 @@ CREATE TABLE rate_limit_violations (
 );
 
 CREATE INDEX rate_limit_violations_subject ON rate_limit_violations (platform, subject);
+
+CREATE TABLE rollups (
+	name TEXT NOT NULL,
+	upto BIGINT NOT NULL,
+	PRIMARY KEY (name)
+);
 
 CREATE TABLE settings (
 	"key" TEXT NOT NULL,
@@ -396,9 +403,70 @@ CREATE TABLE usage (
 	PRIMARY KEY (hour, platform, guild, subject, command, status, refused_by)
 );
 
-CREATE INDEX usage_command ON usage (command, hour);
+CREATE INDEX usage_guild ON usage (platform, guild, hour);
 
 CREATE INDEX usage_subject ON usage (platform, subject);
+
+CREATE TABLE usage_counts (
+	span INTEGER NOT NULL,
+	command TEXT NOT NULL,
+	hour BIGINT NOT NULL,
+	ok BIGINT DEFAULT '0' NOT NULL,
+	failed BIGINT DEFAULT '0' NOT NULL,
+	refused BIGINT DEFAULT '0' NOT NULL,
+	invalid BIGINT DEFAULT '0' NOT NULL,
+	unknown BIGINT DEFAULT '0' NOT NULL,
+	seconds DOUBLE NOT NULL,
+	first_at DOUBLE NOT NULL,
+	last_at DOUBLE NOT NULL,
+	PRIMARY KEY (span, command, hour)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE usage_guilds (
+	platform TEXT NOT NULL,
+	guild TEXT NOT NULL,
+	command TEXT NOT NULL,
+	ok BIGINT DEFAULT '0' NOT NULL,
+	failed BIGINT DEFAULT '0' NOT NULL,
+	refused BIGINT DEFAULT '0' NOT NULL,
+	invalid BIGINT DEFAULT '0' NOT NULL,
+	unknown BIGINT DEFAULT '0' NOT NULL,
+	seconds DOUBLE NOT NULL,
+	first_at DOUBLE NOT NULL,
+	last_at DOUBLE NOT NULL,
+	PRIMARY KEY (platform, guild, command)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE usage_months (
+	month BIGINT NOT NULL,
+	platform TEXT NOT NULL,
+	subject TEXT NOT NULL,
+	guild TEXT NOT NULL,
+	command TEXT NOT NULL,
+	ok BIGINT DEFAULT '0' NOT NULL,
+	failed BIGINT DEFAULT '0' NOT NULL,
+	refused BIGINT DEFAULT '0' NOT NULL,
+	invalid BIGINT DEFAULT '0' NOT NULL,
+	unknown BIGINT DEFAULT '0' NOT NULL,
+	seconds DOUBLE NOT NULL,
+	first_at DOUBLE NOT NULL,
+	last_at DOUBLE NOT NULL,
+	PRIMARY KEY (month, platform, subject, guild, command)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE usage_people (
+	kind TEXT NOT NULL,
+	scope TEXT NOT NULL,
+	platform TEXT NOT NULL,
+	subject TEXT NOT NULL,
+	count BIGINT DEFAULT '0' NOT NULL,
+	last_at DOUBLE NOT NULL,
+	PRIMARY KEY (kind, scope, platform, subject)
+)
+ WITHOUT ROWID;
 
 CREATE TABLE web_sessions (
 	digest TEXT NOT NULL,
