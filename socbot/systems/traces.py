@@ -61,12 +61,14 @@ class Wanted(Struct, frozen=True):
     :param command: a command's own name
     :param middleware: who refused, would have refused, answered or broke: a middleware, or ``permission`` and the like
     :param person: who gave the command
+    :param seconds: what the whole of it took at least
     """
 
     status: str = ""
     command: str = ""
     middleware: str = ""
     person: Identity | None = None
+    seconds: float = 0.0
 
 
 class Found(Struct, frozen=True):
@@ -334,6 +336,8 @@ class _Search:
 
     def _is_wanted(self, glance: _Glance) -> bool:
         wanted = self._wanted
+        if glance.seconds < wanted.seconds:
+            return False
         if (wanted.status and glance.status != wanted.status) or (wanted.command and glance.command != wanted.command):
             return False
         if wanted.person is not None and (glance.platform != wanted.person[0] or glance.subject not in self._subjects):

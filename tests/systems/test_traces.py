@@ -153,6 +153,7 @@ async def test_the_newest_come_first_page_by_page(either_storage: StorageConfig,
         (Wanted(person=("local", "7")), [0, 2, 5]),
         (Wanted(person=("irc", "7")), []),
         (Wanted(status="unknown"), [0]),
+        (Wanted(seconds=0.02), [2, 5]),
     ],
 )
 async def test_what_is_wanted_is_found(storage: StorageConfig, wanted: Wanted, places: list[int]) -> None:
