@@ -41,7 +41,6 @@ def test_signing_in_and_out(shown: Shown, look: Look) -> None:
         assert visitor.faults == []
 
 
-@pytest.mark.promise("P35")
 def test_who_may_only_look_has_no_buttons(
     shown: Shown, viewer: str, browser: Browser, addresses: dict[str, str]
 ) -> None:

@@ -25,7 +25,6 @@ def path(request: pytest.FixtureRequest, addresses: dict[str, str]) -> str:
     return addresses[request.param]
 
 
-@pytest.mark.promise("P38")
 def test_nothing_is_wrong_with_it(path: str, look: Look) -> None:
     with look() as visitor:
         text = visitor.go(path).text()

@@ -1,0 +1,160 @@
+"""Whatever people write, it is text on every page."""
+
+import html
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import anyio.from_thread
+import httpx
+import pytest
+from msgspec import structs
+from playwright.sync_api import Browser
+
+from socbot.bot import Bot
+from socbot.config import BackupConfig, Config, LogsConfig, RateLimitConfig, StorageConfig, WebConfig
+from socbot.dispatch.commands import command
+from socbot.dispatch.context import Context
+from socbot.dispatch.messages import Message, User
+from socbot.logs import logging_to
+from socbot.testing import OWNER
+from socbot.web import Web
+from socbot.web.views import VIEWS
+from tests.web.browser.hostile import CAME_IN, strings
+from tests.web.browser.visiting import DESKTOP, Visitor, sign_in
+from tests.web.browser.ways import MENU, ways_to
+
+pytestmark = pytest.mark.slow
+
+STRINGS = tuple(strings())
+AT_ONCE = 40
+
+_log = logging.getLogger("hostile")
+
+
+@command("echo", permission="public")
+async def echo(ctx: Context, *words: str) -> str:
+    """Says what it was told, and logs it."""
+    _log.warning("was told %s", " ".join(words))
+    return " ".join(words)
+
+
+@command("fail", permission="public")
+async def fail(ctx: Context, *words: str) -> str:
+    """Fails with what it was told."""
+    raise ValueError(" ".join(words))
+
+
+class Target:
+    """A bot that anybody may write to, and its dashboard."""
+
+    def __init__(self, bot: Bot, web: Web, token: str) -> None:
+        self.bot, self.web, self.token = bot, web, token
+        self._number = 0
+
+    def get(self, path: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.get(self.web.address + path, headers=headers, trust_env=False)
+
+    async def suffer(self, texts: tuple[str, ...]) -> None:
+        """Have each of ``texts`` written into every place that chat reaches."""
+        for text in texts:
+            self._number += 1
+            name = f"{self._number}{text}"
+            for said in (f"!echo {text}", f"!fail {text}", f"!{text}", f"!roll {text}", f"!ping {text}"):
+                await self._say(said, name, guild=text)
+            for said in (f"!alert high {text}", f"!incident open low {text}", f"!incident note last {text}"):
+                await self._say(said, name, guild=text, admin=True)
+            await self._say(f"!incident close last {text}", name, guild=text, admin=True)
+            await self._owner(f"!blacklist_add user local:u{self._number} {text}")
+            await self._owner(f"!blacklist_remove user local:u{self._number} {text}")
+            await self.bot.blacklist.add("guild", ("local", text), reason=text, by=f"local:{name}")
+        await self._owner(f"!drill start x {texts[0]}")
+        await self._owner(f"!drill end {texts[1]}")
+        await self._owner(f"!maintenance on {texts[2]}")
+        await self.bot.health.ask()
+        await self.bot.telemetry.flush()
+
+    async def _say(self, text: str, author: str, guild: str, *, admin: bool = False) -> None:
+        user = User(author, author, is_admin=admin)
+        await self.bot.dispatch(Message(text, user, "local", channel=text, guild=guild))
+
+    async def _owner(self, text: str) -> None:
+        await self.bot.dispatch(Message(text, User(OWNER[1]), OWNER[0], "c", "g"))
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Target, anyio.from_thread.BlockingPortal]]:
+    with ExitStack() as stack:
+        portal = stack.enter_context(anyio.from_thread.start_blocking_portal())
+        yield stack.enter_context(portal.wrap_async_context_manager(_target(tmp_path_factory.mktemp("target")))), portal
+
+
+@asynccontextmanager
+async def _target(folder: Path) -> AsyncIterator[Target]:
+    async def hear(reply: Any) -> None:
+        return None
+
+    config = structs.replace(
+        Config(),
+        storage=StorageConfig(url=f"sqlite:///{folder}/data/socbot.db"),
+        backup=BackupConfig(enabled=False, folder=f"{folder}/backups", paths=()),
+        logs=LogsConfig(file=f"{folder}/bot.log"),
+        rate_limit=RateLimitConfig(cooldown=0.0, burst=10_000),
+        web=WebConfig(port=0),
+    )
+    bot = Bot.from_config(config, commands=(echo, fail), owners=[OWNER], notify=hear)
+    with logging_to(config.logs, bot.redactor) as log:
+        async with bot, Web(bot) as web:
+            bot.logs.attach(log)
+            token = await bot.access.first_token()
+            assert token is not None
+            yield Target(bot, web, token)
+
+
+@pytest.mark.promise("P38")
+def test_what_people_write_is_text_on_every_page(target: Any, browser: Browser) -> None:
+    bot, portal = target
+    context = browser.new_context(**DESKTOP)
+    visitor = Visitor(context.new_page(), bot.web.address, bot.web.address.removeprefix("http://"))
+    sign_in(visitor.page, bot.web.address, bot.token)
+    unseen = set(STRINGS)
+    for first in range(0, len(STRINGS), AT_ONCE):
+        texts = STRINGS[first : first + AT_ONCE]
+        portal.call(bot.suffer, texts)
+        found = ways_to(bot.get)
+        for path in dict.fromkeys((*(address for address, _ in MENU), *found.values())):
+            source = visitor.go(path).text()
+            assert visitor.page.evaluate(CAME_IN) == [], path
+            assert visitor.page.evaluate("window.hit") is None, path
+            assert "49" not in visitor.page.title()
+            unseen -= {text for text in unseen if _written(text) in source}
+    assert visitor.faults == []
+    assert unseen == set()
+    context.close()
+
+
+@pytest.mark.promise("P38")
+@pytest.mark.parametrize("text", STRINGS[:: len(STRINGS) // 20])
+def test_what_is_asked_for_is_text_on_every_page(text: str, target: Any, browser: Browser) -> None:
+    bot, _ = target
+    context = browser.new_context(**DESKTOP)
+    visitor = Visitor(context.new_page(), bot.web.address, bot.web.address.removeprefix("http://"))
+    sign_in(visitor.page, bot.web.address, bot.token)
+    for view in VIEWS:
+        fields = view.query.__struct_fields__
+        path = "/".join(quote(text, safe="") if part.startswith("{") else part for part in view.path.split("/"))
+        asked = "&".join(f"{name}={quote(text, safe='')}" for name in fields)
+        visitor.page.goto(f"{bot.web.address}{path}?{asked}")
+        assert visitor.page.evaluate(CAME_IN) == [], path
+        assert visitor.page.evaluate("window.hit") is None, path
+    assert [fault for fault in visitor.faults if "the server responded with a status of 4" not in fault] == []
+    context.close()
+
+
+def _written(text: str) -> str:
+    """``text`` as a page has it."""
+    return html.escape(text, quote=True).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
