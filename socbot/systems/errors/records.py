@@ -347,8 +347,9 @@ def listing(connection: Connection, wanted: Wanted, now: float) -> list[Listed]:
     courses = _courses(connection, names, ids, wanted.since)
     said: dict[str, str] = dict(
         connection.execute(
-            f"SELECT group_id, message FROM errors e WHERE group_id IN ({names})"
-            " AND at = (SELECT MAX(at) FROM errors o WHERE o.group_id = e.group_id)",
+            "SELECT group_id, message FROM (SELECT group_id, message, ROW_NUMBER() OVER"
+            " (PARTITION BY group_id ORDER BY at DESC, error_id DESC) AS place FROM errors"
+            f" WHERE group_id IN ({names})) ranked WHERE place = 1",
             ids,
         )
     )

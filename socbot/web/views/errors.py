@@ -23,6 +23,7 @@ _HOUR: Final = 3_600.0
 _PAGE: Final = 40
 _OCCURRENCES: Final = 50
 _COMMANDS: Final = 10
+_POINTS: Final = 42
 _LONGEST: Final = 60_000
 
 Hours: TypeAlias = tuple[tuple[float, int], ...]
@@ -94,10 +95,7 @@ def shape(found: Errors, query: Query, viewer: Viewer) -> Mapping[str, Any]:
     since = found.hours[0][0]
     return {
         "chart": _chart(found.hours, viewer.zone),
-        "courses": {
-            each.group.group_id: tuple(float(count) for _, count in _filled(each.hours, since, len(found.hours)))
-            for each in found.groups
-        },
+        "courses": {each.group.group_id: _line(_filled(each.hours, since, len(found.hours))) for each in found.groups},
         "link": linking(query),
         "states": STANDINGS,
         "severities": SEVERITIES,
@@ -246,6 +244,12 @@ def _filled(hours: Hours, since: float, count: int) -> Hours:
     """``hours`` with those in which nothing happened, ``count`` from that of ``since`` on."""
     known, first = dict(hours), since // _HOUR * _HOUR
     return tuple((at, known.get(at, 0)) for at in (first + number * _HOUR for number in range(count)))
+
+
+def _line(hours: Hours) -> tuple[float, ...]:
+    """At most so many points as a line that is no higher than its words can show."""
+    step = -(-len(hours) // _POINTS)
+    return tuple(float(sum(count for _, count in hours[at : at + step])) for at in range(0, len(hours), step))
 
 
 def _chart(hours: Hours, zone: tzinfo) -> Chart:
