@@ -126,6 +126,11 @@ def _parser() -> "ArgumentParser":
     demo.add_argument("--seed", type=int, default=1, metavar="N", help="another seed plays other days (%(default)s)")
     demo.add_argument("--days", type=int, default=7, metavar="N", help="how many, the last in detail (%(default)s)")
     demo.add_argument("--exit", action="store_true", help="end when they are played")
+    watch = add("top", _top, "The dashboard's overview in this terminal, live, of a bot that runs here or elsewhere.")
+    watch.add_argument("--url", default="", help="where it is served, such as http://127.0.0.1:8787; here unless given")
+    watch.add_argument("--token", default="", help="a viewer's or owner's; better in $SOCBOT_TOKEN, unseen by others")
+    watch.add_argument("--once", action="store_true", help="print it once and end")
+    watch.add_argument("--json", action="store_true", help="print the facts once, as one JSON object")
     doctor = add("doctor", _doctor, "Look at this installation; say what is wrong and how to mend it.")
     doctor.add_argument("--json", action="store_true")
     return parser
@@ -277,6 +282,16 @@ def _demo(arguments: "Namespace") -> int:
 
     options = options_of(_load(arguments).config.web, arguments.seed, max(1, min(31, arguments.days)))
     return _anyio(partial(demo, options, stays=not arguments.exit))
+
+
+def _top(arguments: "Namespace") -> int:
+    import os
+
+    from socbot.top import top
+
+    token = arguments.token or os.environ.get("SOCBOT_TOKEN", "")
+    config = _load(arguments).config
+    return top(config, url=arguments.url, token=token, once=arguments.once, as_json=arguments.json)
 
 
 def _doctor(arguments: "Namespace") -> int:
