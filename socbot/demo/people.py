@@ -28,7 +28,7 @@ _SAID = {
     "!ranking": 9, "!quote": 8, "!remind 10m the tea": 5, "!remind 1h30m the meeting": 3,
     "!ping": 6, "!help": 4, "!help weather": 1, "!uptime": 3, "!health": 2, "!about": 1, "!tasks": 1,
     "!rate_limit_status": 2, "!blacklist_check": 1,
-    "!wether": 2, "!rol": 1, "!roll 99d1": 2, "!weather moon": 2, "!remind soon the tea": 1, "!shutdown": 1,
+    "!wether": 2, "!rol": 1, "!roll 99d1": 2, "!weather moon": 2, "!remind soon the tea": 1, "!shutdown": 0.3,
 }  # fmt: skip
 """What is said, and how often: the last ones are mistakes, as people make them."""
 
@@ -57,26 +57,26 @@ class Crowd:
     """What people say by themselves."""
 
     def __init__(self, random: Random) -> None:
-        self._random = random
+        self.random = random
         people = [f"user-{number}" for number in range(2, PEOPLE + 2)]
         self._people = random.sample(people, PEOPLE)
         self._weights = [1 / (place + 2) for place in range(PEOPLE)]  # a few are there all the time, most now and then
 
     def says(self) -> str:
-        return self._random.choices(tuple(_SAID), tuple(_SAID.values()))[0]
+        return self.random.choices(tuple(_SAID), tuple(_SAID.values()))[0]
 
     def somebody(self) -> str:
-        return self._random.choices(self._people, self._weights)[0]
+        return self.random.choices(self._people, self._weights)[0]
 
     def day(self, begins: float, count: int) -> Iterator[Said]:
         """About ``count`` things that are said within a day, in no order."""
         said = 0
         while said < count:
-            hour = self._random.choices(range(24), _RHYTHM)[0]
-            at = begins + (hour * HOUR - begins) % DAY + self._random.random() * HOUR
+            hour = self.random.choices(range(24), _RHYTHM)[0]
+            at = begins + (hour * HOUR - begins) % DAY + self.random.random() * HOUR
             somebody = self.somebody()
-            for _ in range(self._random.choice((1, 1, 2, 2, 3, 4))):
+            for _ in range(self.random.choice((1, 1, 2, 2, 3, 4))):
                 if at < begins + DAY:
                     yield Said(at, somebody, self.says())
                 said += 1
-                at += self._random.uniform(2.0, 45.0)
+                at += self.random.uniform(2.0, 45.0)

@@ -28,8 +28,11 @@ from socbot.logs import logging_to
 from socbot.storage.connection import Connection
 from socbot.transports.console import OWNER, PLATFORM
 
-A_DAY, THE_LAST_DAY = 260, 1_000
+A_DAY, THE_LAST_DAY = 700, 1_000
 """How much people say by themselves in a day."""
+
+JITTER = 150.0
+"""Seconds by which what happens comes earlier or later than the story has it, less than between any two things."""
 
 GRAIN, FINE_GRAIN = 900.0, 300.0
 """Seconds after which those who sleep are looked at, while time leaps: on the days before, and on the last day."""
@@ -100,6 +103,8 @@ class Stage:
         await self._let_work()
         self.clock.arrive()
         await self._settle()
+        self.config_path.write_text(self.config_path.read_text().replace(_OFF, ""))
+        await self.bot.reload()
 
     async def _until(self, moment: float) -> None:
         while (left := moment - self.clock.time()) > 0 and self.clock.behind > 0:
@@ -207,8 +212,11 @@ def _programme(crowd: Crowd, begins: float, days: int) -> Iterator[tuple[float, 
         for each in crowd.day(begins + day * DAY, THE_LAST_DAY if day == days - 1 else A_DAY)
     ]
     everything: list[tuple[float, Said | Beat]] = [(each.at, each) for each in said]
-    everything += [(ends - beat.seconds, beat) for beat in story()]
+    everything += [(ends - beat.seconds + crowd.random.uniform(0.0, JITTER), beat) for beat in story()]
     yield from sorted(everything, key=lambda each: each[0])
+
+
+_OFF = "  off: [cpu, machine_cpu]     # days within seconds are work\n"
 
 
 def _config(folder: Path, receiver: Receiver, options: Options) -> str:
@@ -228,7 +236,7 @@ logs: {{file: "{folder}/logs/bot.log"}}
 backup: {{folder: "{folder}/backups", paths: ["{folder}/config.yaml"], hourly: false}}
 health:
   interval: 15m
-  off: [cpu, machine_cpu]     # days within seconds are work
+{_OFF}\
 webhooks: {{allow: ["127.0.0.1:{receiver.port}"], tries: 4, span: 1h}}
 web: {{port: {options.port}}}
 """
