@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from socbot.dispatch.arguments import Completes, Duration
 from socbot.dispatch.commands import command
@@ -15,6 +15,7 @@ from socbot.systems.backup import Backups, Described, Drill, Made, Restored, Ver
 from socbot.systems.backup.archive import Check, Report
 from socbot.systems.backup.manifest import Type
 from socbot.systems.backup.retention import TYPES
+from socbot.systems.links import Links
 
 Name = Annotated[
     str,
@@ -38,9 +39,9 @@ async def backup_now(ctx: Context, backups: Backups, type: Type = "manual") -> R
 
 
 @command("list_backups", permission="owner", group="backup")
-async def list_backups(ctx: Context, backups: Backups, type: Type | None = None) -> Reply:
+async def list_backups(ctx: Context, backups: Backups, links: Links, type: Type | None = None) -> Reply:
     """All backups, newest first: size, and when each was last verified, and proven by a drill."""
-    return reply_of_list(await backups.list(type), backups.clock.time())
+    return structs.replace(reply_of_list(await backups.list(type), backups.clock.time()), fields=links.field("backups"))
 
 
 @command("restore_backup", permission="owner", group="backup", timeout=PATIENCE)
@@ -75,7 +76,7 @@ async def verify_backup(ctx: Context, backups: Backups, name: Name, *, unsigned:
 
 
 @command("backup_status", permission="owner", group="backup")
-async def backup_status(ctx: Context, backups: Backups, supervisor: Supervisor) -> Reply:
+async def backup_status(ctx: Context, backups: Backups, supervisor: Supervisor, links: Links) -> Reply:
     """The last good backup of each type, the next run, the room on the disk, the last drill."""
     status = await backups.status()
     job, now = supervisor.find("backup"), backups.clock.time()
@@ -101,6 +102,7 @@ async def backup_status(ctx: Context, backups: Backups, supervisor: Supervisor) 
             Field("Newest", _short(status.newest, now)),
             Field("Last drill", "never" if status.drill is None else _drill_line(status.drill)),
             *_second_place(status.elsewhere),
+            *links.field("backups"),
         ),
         tone="warn" if status.failure else "info",
     )

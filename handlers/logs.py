@@ -12,6 +12,7 @@ from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment
 from socbot.handlers.settings import config_command
+from socbot.systems.links import Links
 from socbot.systems.log_templates import Burst, Template
 from socbot.systems.logs import EXPORT_LIMIT, LEVELS, Logs, Statistics
 from socbot.systems.settings import Setting, Settings, shown
@@ -23,10 +24,11 @@ LoggerName = Annotated[str, Completes("logger"), Meta(description="a logger, or 
 
 
 @command("view_logs", permission="owner", group="logs", private=True)
-async def view_logs(ctx: Context, logs: Logs, lines: Annotated[int, Meta(ge=1, le=500)] = 50) -> Reply:
+async def view_logs(ctx: Context, logs: Logs, links: Links, lines: Annotated[int, Meta(ge=1, le=500)] = 50) -> Reply:
     """The last lines of the log, the newest last."""
     last = await logs.last(lines)
-    return Reply("" if last else "The log is empty.", f"The last {_lines(len(last))}", items=tuple(map(_line, last)))
+    text, title = "" if last else "The log is empty.", f"The last {_lines(len(last))}"
+    return Reply(text, title, links.field("logs"), tuple(map(_line, last)))
 
 
 @command("search_logs", permission="owner", group="logs", private=True)
@@ -107,7 +109,7 @@ async def set_log_backups(
 
 
 @command("log_stats", permission="owner", group="logs", private=True, timeout=120.0)
-async def log_stats(ctx: Context, logs: Logs) -> Reply:
+async def log_stats(ctx: Context, logs: Logs, links: Links) -> Reply:
     """Lines by level and hour, the size on disk, and what the log says most, newly, and suddenly often."""
     found = await logs.statistics()
     counts = found.counts
@@ -118,6 +120,7 @@ async def log_stats(ctx: Context, logs: Logs) -> Reply:
             Field("By level", "\n".join(f"{escape(name, 20)}: {count}" for name, count in _ordered(counts.by_level))),
             Field("On disk", f"{counts.size / _MEBIBYTE:.1f} MiB in {counts.files} files{partly}"),
             Field("Lost", f"{_lines(found.lost)} since the start"),
+            *links.field("logs"),
         ),
         items=tuple(_templates(found)),
         chart=_chart(counts.by_hour),

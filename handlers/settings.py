@@ -8,6 +8,7 @@ from socbot.dispatch.context import Context
 from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.replies import Reply, escape, moment
 from socbot.documents import ConfigError
+from socbot.systems.links import Links
 from socbot.systems.settings import Setting, Settings, shown
 
 
@@ -18,6 +19,7 @@ def config_command(name: str, section: str) -> Command:
     async def view_set_reset(
         ctx: Context,
         settings: Settings,
+        links: Links,
         action: Literal["view", "set", "reset"] = "view",
         key: Annotated[str, Completes(f"setting:{section}")] = "",
         value: Rest = "",
@@ -28,7 +30,8 @@ def config_command(name: str, section: str) -> Command:
         `reset KEY` returns it to config.yaml.
         """
         if action == "view":
-            return Reply(title=f"Settings of {section}", items=tuple(_line(each) for each in settings.view(section)))
+            items = tuple(_line(each) for each in settings.view(section))
+            return Reply(title=f"Settings of {section}", fields=links.field("settings"), items=items)
         if not key:
             raise InvalidArgument("key", "", f"the key to {action}; `{ctx.prefix}{name}` shows them")
         try:

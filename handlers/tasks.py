@@ -16,6 +16,7 @@ from socbot.dispatch.replies import Field, Reply, escape, moment
 from socbot.jobs.job import JobStatus, Run
 from socbot.jobs.schedules import Continuous, parse_schedule
 from socbot.jobs.supervisor import Supervisor
+from socbot.systems.links import Links
 
 Name = Annotated[
     Rest, Meta(description="a job's name", min_length=1, max_length=100, examples=["monitor"]), Completes("job")
@@ -29,13 +30,14 @@ _TONES = {"failed": "❌", "backing off": "⚠️", "stopped": "⏹️", "runnin
 
 
 @command("tasks", permission="public", group="tasks")
-async def tasks(ctx: Context, supervisor: Supervisor) -> Reply:
+async def tasks(ctx: Context, supervisor: Supervisor, links: Links) -> Reply:
     """Every background job: its state, last success, next run, failures."""
-    return Reply(title="Background jobs", items=tuple(_line(status) for status in supervisor.status()))
+    page = links.field("jobs") if ctx.is_owner else ()
+    return Reply(title="Background jobs", fields=page, items=tuple(_line(status) for status in supervisor.status()))
 
 
 @command("task_info", permission="public", group="tasks")
-async def task_info(ctx: Context, supervisor: Supervisor, job: Name) -> Reply:
+async def task_info(ctx: Context, supervisor: Supervisor, links: Links, job: Name) -> Reply:
     """One job: schedule, state, runs, failures, restarts, last error, durations, next run."""
     status = supervisor.find(job)
     runs = await supervisor.history(status.name)
@@ -53,6 +55,7 @@ async def task_info(ctx: Context, supervisor: Supervisor, job: Name) -> Reply:
             Field("Restarts", str(status.restarts)),
             Field("Durations", _durations(runs)),
             *_last_error(ctx, status),
+            *(links.field("jobs", status.name) if ctx.is_owner else ()),
         ),
         tone="error" if status.state == "failed" else "info",
     )
@@ -128,7 +131,7 @@ async def schedule_task(
 
 
 @command("task_stats", permission="owner", group="tasks")
-async def task_stats(ctx: Context, supervisor: Supervisor) -> Reply:
+async def task_stats(ctx: Context, supervisor: Supervisor, links: Links) -> Reply:
     """All jobs together: by state, runs, failures, restarts, the slowest."""
     statuses = supervisor.status()
     states = Counter(status.state for status in statuses)
@@ -142,6 +145,7 @@ async def task_stats(ctx: Context, supervisor: Supervisor) -> Reply:
             Field("Failures", str(sum(status.failures for status in statuses))),
             Field("Restarts", str(sum(status.restarts for status in statuses))),
             Field("Slowest", "\n".join(f"{each.job}: {_seconds(each.seconds)}" for each in slowest) or "no runs"),
+            *links.field("jobs"),
         ),
     )
 

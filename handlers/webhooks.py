@@ -9,6 +9,7 @@ from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.errors import WITHHELD, InvalidArgument
 from socbot.dispatch.replies import Field, Reply, author, escape, moment
+from socbot.systems.links import Links
 from socbot.systems.webhooks import Counts, Delivery, Shown, Webhook, Webhooks, WebhookType
 
 # An address that stands in the place of the name is refused before anybody repeats it.
@@ -49,21 +50,23 @@ async def add_webhook(
 
 
 @command("list_webhooks", permission="owner", group="webhooks")
-async def list_webhooks(ctx: Context, webhooks: Webhooks) -> Reply:
+async def list_webhooks(ctx: Context, webhooks: Webhooks, links: Links) -> Reply:
     """Every webhook: type, triggers, state, how often it was reached, and when last."""
     known = webhooks.all()
     if not known:
         return Reply(f"There are none. `{ctx.prefix}add_webhook` adds one.", "Webhooks")
-    return Reply(title=f"Webhooks: {len(known)}", items=tuple(_line(each) for each in known))
+    items = tuple(_line(each) for each in known)
+    return Reply(title=f"Webhooks: {len(known)}", fields=links.field("webhooks"), items=items)
 
 
 @command("webhook_info", permission="owner", group="webhooks")
-async def webhook_info(ctx: Context, webhooks: Webhooks, name: Name) -> Reply:
+async def webhook_info(ctx: Context, webhooks: Webhooks, links: Links, name: Name) -> Reply:
     """All that is known of one webhook, but its secrets."""
     webhook = webhooks.get(name)
     tone: Literal["info", "warn"] = "info" if _is_well(webhook) else "warn"
     title = f"Webhook {escape(webhook.name, 64)}"
-    return Reply(title=title, fields=_facts(webhook, ctx.message.platform), tone=tone)
+    fields = (*_facts(webhook, ctx.message.platform), *links.field("webhooks", webhook.name))
+    return Reply(title=title, fields=fields, tone=tone)
 
 
 @command("webhook_config", permission="owner", group="webhooks", private=True)
@@ -117,7 +120,7 @@ async def remove_webhook(ctx: Context, webhooks: Webhooks, name: Name) -> Confir
 
 
 @command("webhook_stats", permission="owner", group="webhooks")
-async def webhook_stats(ctx: Context, webhooks: Webhooks) -> Reply:
+async def webhook_stats(ctx: Context, webhooks: Webhooks, links: Links) -> Reply:
     """How much was sent, failed, waits and is dead, in all and for each webhook."""
     stats = webhooks.stats()
     total = stats.total
@@ -130,6 +133,7 @@ async def webhook_stats(ctx: Context, webhooks: Webhooks) -> Reply:
             Field("Dead", f"{total.dead} deliveries"),
             Field("Dropped", f"{total.dropped} deliveries"),
             Field("Success rate", _rate(total.success_rate)),
+            *links.field("webhooks"),
         ),
         items=tuple(f"{escape(name, 64)}: {_counts(counts)}" for name, counts in stats.each.items()),
     )
@@ -139,6 +143,7 @@ async def webhook_stats(ctx: Context, webhooks: Webhooks) -> Reply:
 async def webhook_deliveries(
     ctx: Context,
     webhooks: Webhooks,
+    links: Links,
     name: NameOrState = "",
     state: Shown | None = None,
 ) -> Reply:
@@ -149,7 +154,8 @@ async def webhook_deliveries(
     found = await webhooks.deliveries(known, state)
     if not found:
         return Reply("There are none.", "Deliveries")
-    return Reply(title=f"Deliveries: {len(found)}", items=tuple(_delivery(each) for each in found))
+    page = links.field("webhooks") if known is None else links.field("webhooks", known)
+    return Reply(title=f"Deliveries: {len(found)}", fields=page, items=tuple(_delivery(each) for each in found))
 
 
 @command("webhook_retry", permission="owner", group="webhooks")

@@ -2,6 +2,8 @@
 
 from urllib.parse import quote
 
+from socbot.dispatch.replies import Field
+
 
 class Links:
     """Addresses of the dashboard's pages.
@@ -20,3 +22,7 @@ class Links:
     def to(self, *parts: str) -> str:
         """The address of a page, such as ``to("errors", "E-7Q")``; empty while there is no dashboard."""
         return "/".join((self.base, *(quote(part, safe="") for part in parts))) if self.base else ""
+
+    def field(self, *parts: str) -> tuple[Field, ...]:
+        """What leads to a page from an answer; nothing while there is no dashboard."""
+        return (Field("Page", self.to(*parts), inline=False),) if self.base else ()

@@ -40,7 +40,7 @@ class Tail:
     :ivar dropped: how many were left out since ``take`` was last called
     """
 
-    def __init__(self, wanted: Wanted, most: int = WAITING) -> None:
+    def __init__(self, wanted: Wanted, most: int) -> None:
         self.wanted = wanted
         self._entries: deque[Entry] = deque(maxlen=most)
         self._more = asyncio.Event()
@@ -133,8 +133,8 @@ class Hub:
 class Live:
     """Serves ``/logs/stream``."""
 
-    def __init__(self, host: Host, gate: Gate, heartbeat: float = HEARTBEAT) -> None:
-        self._host, self._gate, self._heartbeat = host, gate, heartbeat
+    def __init__(self, host: Host, gate: Gate) -> None:
+        self._gate = gate
         self._hub = Hub(host.logs.follow)
         self._ending = False
 
@@ -151,7 +151,7 @@ class Live:
         """Lines as they are written, until whoever watches goes, or may not any more."""
         if not self._gate.viewer(request).may("owner"):
             raise Turned(403, "The log is for owners.")
-        tail = Tail(_asked(request).wanted)
+        tail = Tail(_asked(request).wanted, WAITING)
         if len(self._hub.tails) >= MOST:
             raise Turned(503, f"{MOST} are watching already; close one, or try again later.", retry_after=30.0)
         try:
@@ -181,7 +181,7 @@ class Live:
                 return
             dropped, entries = tail.take()
             piece = (_event("dropped", dropped) if dropped else b"") + b"".join(map(_line_event, entries))
-            if not piece and clock() - last >= self._heartbeat:
+            if not piece and clock() - last >= HEARTBEAT:
                 piece = b": still here\n\n"
             if piece:
                 await self._write(response, request, piece)
