@@ -16,6 +16,7 @@ async def test_each_middleware_stands_in_its_place_with_what_it_did(make_site: M
         assert (limit["kind"], limit["mode"], limit["calls"], limit["refusals"]) == ("guard", "enforce", 2, 1)
         inner = next(each for each in facts["chain"] if each["name"] == "error_capture")
         assert (inner["calls"], inner["cost"]["runs"]) == (1, 1)
+        assert facts["beside"] == []  # what the limiter refused stands at the limiter
         assert (facts["handler"]["runs"], facts["handler"]["share"]) == (1, 1.0)
         page = await site.page("/chain")
         places = [page.index(f"<h3>{each['name']}</h3>") for each in facts["chain"]]

@@ -39,7 +39,7 @@ async def test_they_can_be_asked_for_by_how_they_ended_what_and_who(make_site: M
         assert await found("middleware=permission") == [refused]
         assert await found("person=local:7") == [broken, taken]
         assert await found("person=local:7&status=ok") == [taken]
-        assert await found("seconds=0.05") == [broken]
+        assert await found("seconds=0.04") == [broken]
         assert await found("status=invalid") == []
         page = await site.page("/traces?status=&command=&middleware=permission&person=")
         assert refused in page
