@@ -19,7 +19,8 @@ from socbot.systems.profiler import own_times
 K = TypeVar("K")
 
 BOUNDS: Final = (
-    *(0.00001, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+    *(0.00001, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
+    *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
 """Seconds up to which each bucket of ``Durations`` reaches."""
 
@@ -177,5 +178,6 @@ def _refusal(outcome: Outcome) -> tuple[str, str]:
 
 
 def _durations(seconds: Iterable[float]) -> Durations:
-    ordered = sorted(seconds)
+    # What is wrapped may end after what wraps it, where that did not wait for it.
+    ordered = sorted(max(0.0, each) for each in seconds)
     return Durations(len(ordered), sum(ordered), tuple(bisect_right(ordered, bound) for bound in BOUNDS))

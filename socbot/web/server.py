@@ -5,7 +5,6 @@ import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,6 @@ from typing import Self, TypeVar
 import anyio
 import anyio.to_thread
 from aiohttp import web
-from anyio.from_thread import BlockingPortal
 
 from socbot.announcement import Announcement, announce, path_of, withdraw
 from socbot.documents import ConfigError
@@ -23,6 +21,7 @@ from socbot.storage.errors import StoreError
 from socbot.systems.access import PLATFORM
 from socbot.web import hosts
 from socbot.web.app import App
+from socbot.web.bridge import Bridge
 from socbot.web.connections import Crowd, Door, serving
 from socbot.web.gate import LoopBusy
 from socbot.web.host import Host
@@ -60,11 +59,10 @@ class Web:
         self.host = host
         self.address = ""
         self.failure = ""
-        self._portal = BlockingPortal()
+        self._bridge = Bridge()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._tried = threading.Event()
-        self._ending = False
         self._announced: Announcement | None = None
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
@@ -74,7 +72,7 @@ class Web:
         :raises ConfigError: if it would be open to others without a token
         """
         self._require_token()
-        await self._portal.__aenter__()
+        await self._bridge.__aenter__()
         self._thread.start()
         await anyio.to_thread.run_sync(self._tried.wait)
         return self
@@ -83,14 +81,13 @@ class Web:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         """End what is under way and listen no more."""
-        self._ending = True
         with anyio.CancelScope(shield=True):
             if self._loop is not None and self._thread.is_alive():
                 self._loop.call_soon_threadsafe(self._stop.set)
-            await self._portal.stop(cancel_remaining=True)
+            self._bridge.close()
             await anyio.to_thread.run_sync(self._thread.join)
             self.host.links.base = self.host.links.failure = ""
-        return await self._portal.__aexit__(kind, error, traceback)
+        return await self._bridge.__aexit__(kind, error, traceback)
 
     def _require_token(self) -> None:
         host = self.host.config.web.host
@@ -106,16 +103,7 @@ class Web:
 
         :raises LoopBusy: if that takes too long, or the bot has ended
         """
-        try:
-            future = self._portal.start_task_soon(function, *arguments)
-            async with asyncio.timeout(PATIENCE):
-                return await asyncio.wrap_future(future)
-        except TimeoutError:
-            raise LoopBusy(f"The bot did not answer within {PATIENCE:g} s.") from None
-        except (RuntimeError, CancelledError) as error:
-            if self._ending:
-                raise LoopBusy("The bot is shutting down.") from error
-            raise
+        return await self._bridge.ask(PATIENCE, function, *arguments)
 
     # -- on the thread --------------------------------------------------------------------------------
 
@@ -149,9 +137,12 @@ class Web:
                 with suppress(OSError):
                     withdraw(path_of(self.host.config.storage), self._announced)
             if server is not None:
+                await asyncio.sleep(0.01)  # a connection that is just being accepted would be left open
                 server.close()
             front.close()
             await runner.cleanup()
+            crowd.close()
+            await asyncio.sleep(0)  # in which sockets are closed
             crowd.close()
 
     def _announce(self) -> None:
