@@ -37,7 +37,8 @@ class ErrorCapture:
             ctx.failure = Failure(error_id, error)
             what = "That took too long" if isinstance(error, CommandTimeout) else "That failed"
             page = self._links.to("errors", error_id) if ctx.is_owner else ""
-            return Reply.error(f"{what}: `{error_id}`, {page}" if page else f"{what}. Quote `{error_id}` to the operator.")
+            where = f": `{error_id}`, {page}" if page else f". Quote `{error_id}` to the operator."
+            return Reply.error(what + where)
 
 
 def _where(ctx: Context) -> Where:

@@ -407,7 +407,7 @@ class Blacklist:
         return tuple(each for each in found if self.is_listed(each.entry.kind, each.entry.identity))
 
     async def blocked(self, kind: Kind, identity: Identity) -> tuple[int, float | None]:
-        """How many commands of ``identity`` were stopped, up to the last flush of the telemetry, and when it was last."""
+        """How many commands of ``identity`` were stopped, and when it was last; up to the last flush of telemetry."""
         rows = await self._database.read(
             lambda connection: connection.execute(
                 "SELECT count, last_at FROM blacklist_attempts"

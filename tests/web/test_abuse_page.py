@@ -58,6 +58,7 @@ async def test_a_spammer_climbs_the_ladder_in_sight(make_site: MakeSite, clock: 
         assert facts["refusals"][0]["command"] == "ping"
         page = await site.page("/abuse")
         assert page.count('href="/abuse/local/user/666"') >= 4
+        assert "3 in this hour" in page
         known = await site.facts("/abuse/local/user/666")
         assert [each["action"] for each in known["violations"]] == ["blacklist", "timeout", "warn"]
         assert [each["action"] for each in known["history"]] == ["added"]

@@ -118,6 +118,21 @@ async def test_one_error_is_found_by_its_id_in_either_case(make_site: MakeSite, 
         assert [each["error_id"] for each in group["occurrences"]] == [error_id]
 
 
+async def test_who_only_looks_gets_neither_the_traceback_nor_a_button(make_site: MakeSite) -> None:
+    async with make_site(commands=[fail], rate_limit=UNLIMITED) as site:
+        error_id = await failed(site)
+        token = await site.bot.access.add("looker", "viewer", "test")
+        site.visitor.headers["Authorization"] = f"Bearer {token}"
+        facts = (await site.visitor.get(f"/api/v1/errors/{error_id}")).json()
+        assert (facts["traceback"], facts["record"]["traceback"]) == ("", "")
+        assert facts["record"]["error_id"] == error_id
+        page = (await site.visitor.get(f"/errors/{error_id}")).text
+        assert "Tracebacks are shown to owners." in page
+        assert "Traceback (most" not in page
+        assert "resolve_group" not in page
+        assert "resolve_group" in await site.page(f"/errors/{error_id}")
+
+
 async def test_what_is_not_there_is_not_found_and_what_cannot_be_is_named(make_site: MakeSite) -> None:
     async with make_site() as site:
         for name in ("E-000000", "G-000000", "x", "%2e%2e%2f"):
