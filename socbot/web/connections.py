@@ -47,7 +47,8 @@ class Crowd:
             self._open[transport] = True
 
     def close(self) -> None:
-        """Close them all at once."""
+        """Close them all at once, and those that were accepted and are still to be told of."""
+        self._most = 0
         for transport in self._open:
             transport.abort()
         self._open.clear()
