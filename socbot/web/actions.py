@@ -227,7 +227,7 @@ class Actions:
 
             def later(outcome: Outcome) -> None:
                 if session is not None:
-                    self._pages.board.put(session, notice_of(outcome.reply))
+                    self._pages.board.put(session, _notice(outcome, self._host.links.base))
 
             outcome = await self._ask(_run, self._host, message, later)
             if session is None:
@@ -237,7 +237,8 @@ class Actions:
                     request, "confirm.html", action.summary.rstrip("."), action=action, back=back,
                     question=outcome.reply.question, asked=[parts(line) for line in outcome.reply.text.split("\n")],
                 )  # fmt: skip
-            self._pages.board.put(session, _STILL_RUNNING if outcome is None else _notice(outcome))
+            base = self._host.links.base
+            self._pages.board.put(session, _STILL_RUNNING if outcome is None else _notice(outcome, base))
             return web.Response(status=303, headers={"Location": back})
 
         return act
@@ -357,9 +358,11 @@ def _status(outcome: Outcome) -> tuple[int, float | None]:
     return 403, None
 
 
-def _notice(outcome: Outcome) -> Notice:
+def _notice(outcome: Outcome, base: str) -> Notice:
     """How a person is told."""
     reply = outcome.reply
     if reply is None and outcome.status != "ok":
         reply = Reply.error(f"That was {outcome.status}: {outcome.reason or 'no reason is given'}.")
-    return notice_of(reply)
+    elif reply is not None and outcome.status == "invalid":
+        reply = structs.replace(reply, text=reply.text.partition("\n")[0])  # how it is typed in chat is of no use here
+    return notice_of(reply, base)

@@ -13,7 +13,8 @@ MOST_SESSIONS = 200
 MOST_NOTICES = 5
 MOST_LINES = 60
 
-Part: TypeAlias = tuple[Literal["text", "code", "strong", "moment"], str | float]
+Part: TypeAlias = tuple[Literal["text", "code", "strong", "moment", "page"], str | float]
+"""What it is, and the text, the moment, or the path of a page of ours."""
 
 _PARTS = re.compile(r"`(?P<code>[^`\n]+)`|\*\*(?P<strong>[^*\n]+)\*\*|<t:(?P<moment>-?\d{1,12})(?::[a-zA-Z])?>")
 
@@ -31,22 +32,27 @@ class Notice(Struct, frozen=True):
     more: int = 0
 
 
-def notice_of(reply: Reply | None, fallback: str = "Done.") -> Notice:
-    """``reply`` for a page."""
-    reply = reply or Reply.ok(fallback)
+def notice_of(reply: Reply | None, base: str = "") -> Notice:
+    """``reply`` for a page.
+
+    :param base: what an address of ours begins with
+    """
+    reply = reply or Reply.ok("Done.")
     lines = [line for line in (*reply.text.split("\n"), *reply.items) if line]
     lines += [f"The file {file.name} comes with it; the command gives it in chat." for file in reply.files]
     return Notice(
         reply.tone,
         reply.title,
-        tuple(map(parts, lines[:MOST_LINES])),
-        tuple((field.name, parts(field.value)) for field in reply.fields),
+        tuple(parts(line, base) for line in lines[:MOST_LINES]),
+        tuple((field.name, parts(field.value, base)) for field in reply.fields),
         max(0, len(lines) - MOST_LINES),
     )
 
 
-def parts(text: str) -> tuple[Part, ...]:
+def parts(text: str, base: str = "") -> tuple[Part, ...]:
     """What ``text`` of a reply is made of; its marks are taken off and nothing of it is markup."""
+    if base and text.startswith(f"{base}/") and not text[len(base) + 1 :].startswith("/") and " " not in text:
+        return (("page", text.removeprefix(base)),)
     found: list[Part] = []
     end = 0
     for match in _PARTS.finditer(text):

@@ -334,6 +334,7 @@ async def test_a_form_leads_back_and_what_was_said_is_shown_once(make_site: Make
         assert 'class="notice said good"' in first
         assert "<b>&" not in first
         assert "<script>" not in first.replace("<script src", "")
+        assert '<a href="/abuse/local/user/6">' in first
         second = (await browser.client.get("/")).text
         assert "notice said" not in second
         entry = await site.bot.blacklist.find("user", ("local", "6"))
@@ -386,7 +387,8 @@ async def test_a_mistake_in_a_form_is_told_on_the_page_it_came_from(make_site: M
         assert answer.status_code == 303
         page = (await browser.client.get("/")).text
         assert 'class="notice said warn"' in page
-        assert "duration" in page
+        assert "duration: <code>soon</code> is not a duration" in page
+        assert "!error_mute" not in page
         answer = await browser.send("mute_group", group="G-NONE")
         assert answer.status_code == 422
         assert "duration: this is needed." in answer.text
