@@ -8,7 +8,7 @@ from msgspec import Struct
 from socbot.systems.profiler import COMMAND, HANDLER, CommandCost, Course, Rating, SlowRun, rating
 from socbot.web.host import Host
 from socbot.web.view import View, Viewer
-from socbot.web.views.commands import Part, Times, latency, parts_of, times_of
+from socbot.web.views.commands import Part, latency, parts_of
 
 RANGES: Final = ((1, "24 h"), (7, "7 d"), (30, "30 d"), (90, "90 d"))
 
@@ -55,7 +55,8 @@ class Speed(Struct, frozen=True):
 class Performance(Struct, frozen=True):
     """How long commands take, which got slower, and where the time goes.
 
-    :param times: of all commands together; ``before`` in as many days before those
+    :param times: of all commands together, those alone that ran; ``before`` in as many days before those; None if none
+        was measured
     :param speeds: command by command, the longest in total first, at most 60
     :param commands: how many ran
     :param parts: of the chain and the handlers, over all commands
@@ -63,8 +64,8 @@ class Performance(Struct, frozen=True):
     :param slow: the last runs that took ``threshold`` seconds or longer
     """
 
-    times: Times
-    before: Times
+    times: CommandCost | None
+    before: CommandCost | None
     speeds: tuple[Speed, ...]
     commands: int
     slower: tuple[Speed, ...]
@@ -78,27 +79,21 @@ class Performance(Struct, frozen=True):
 async def read(host: Host, query: Query, viewer: Viewer) -> Performance:
     now, span = host.clock.time(), query.days * _DAY
     since = (now - span) // _HOUR * _HOUR + _HOUR  # whole hours: none is in both spans
-    parts = await host.profiler.parts(since, now)
-    earlier = await host.profiler.parts(since - span, since)
-    before = {each.command: each for each in await host.profiler.table(since - span, since) if _whole(each)}
-    speeds = [_speed(each, before.get(each.command)) for each in await host.profiler.table(since, now) if _whole(each)]
+    before = {each.command: each for each in await host.profiler.table(since - span, since, COMMAND)}
+    speeds = [_speed(each, before.get(each.command)) for each in await host.profiler.table(since, now, COMMAND)]
     speeds.sort(key=lambda each: -each.total)
     return Performance(
-        times_of(parts.get(COMMAND)),
-        times_of(earlier.get(COMMAND)),
+        await host.profiler.whole(since, now),
+        await host.profiler.whole(since - span, since),
         tuple(speeds[:_SHOWN]),
         len(speeds),
         tuple(_changed(speeds, slower=True)),
         tuple(_changed(speeds, slower=False)),
-        parts_of(parts),
+        parts_of(await host.profiler.parts(since, now)),
         await host.profiler.course(since, now),
         await host.profiler.slow_runs(count=_SLOW),
         host.profiler.slow,
     )
-
-
-def _whole(cost: CommandCost) -> bool:
-    return cost.part == COMMAND
 
 
 def _speed(cost: CommandCost, before: CommandCost | None) -> Speed:
@@ -122,11 +117,12 @@ def _changed(speeds: Iterable[Speed], *, slower: bool) -> list[Speed]:
 
 
 def charts(it: Performance, query: Query, viewer: Viewer) -> Mapping[str, Any]:
+    comparable = it.times is not None and it.before is not None and min(it.times.count, it.before.count) >= _ENOUGH
     return {
         "ranges": RANGES,
         "latency": latency(it.course, viewer),
         "chain": sum(part.share for part in it.parts if part.name != HANDLER),
-        "change": it.times.p95 / it.before.p95 - 1 if it.times.runs >= _ENOUGH <= it.before.runs else None,
+        "change": it.times.p95 / it.before.p95 - 1 if comparable and it.times and it.before and it.before.p95 else None,
         "ratings": {"Excellent": "good", "Good": "good", "Acceptable": "warn", "Slow": "bad"},
     }
 
