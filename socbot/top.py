@@ -229,7 +229,7 @@ class Screen:
         for name, tone in (("ok", "green"), ("refused", "yellow"), ("failed", "red"), ("invalid", "bright_black")):
             text.append(f"{name} ", "bright_black")
             text.append(f"{day[name]:,}", tone if day[name] else "")
-            text.append(f" {day[name] / total:.0%}  " if total else "  ", "bright_black")
+            text.append(f" {day[name] / total:.0%}  " if day[name] else "  ", "bright_black")
         times = (self._facts.get("performance") or {}).get("times") or {}
         for name in ("p50", "p95", "p99"):
             value = times.get(name) if times.get("runs") else it.get(name)
@@ -286,9 +286,10 @@ class Screen:
         lines.append(_count(self._overview["blacklisted"], "on the blacklist"))
         if found is not None:
             lines.append(_count(found["timeouts"], "timed out"))
-            for each in found["offenders"]:
-                who = _safe(f"{each['platform']}:{each['id']}")
-                lines.append(Text(f"{each['violations']:>5,}  violations  {who}"))
+            for each in found["violations"][:6]:
+                line = Text(f"       {_safe(each['action'])}  {_safe(each['platform'])}:{_safe(each['id'])}")
+                line.append(f"  {_safe(each['command'])}  {_ago(self._now, each['at'])}", "bright_black")
+                lines.append(line)
         return lines
 
     def _operations(self) -> list[Text]:

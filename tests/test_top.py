@@ -69,7 +69,7 @@ async def test_a_glance_tells_what_happened(
         code, out, _ = await seen(config, capsys, once=True)
         assert code == 0
         for part in ("SOC Bot", "5 commands in 24 h", "ping", "ValueError", "forecast", "raid", "on the blacklist",
-                     "violations  local:7", "no backup yet", "jobs not well"):  # fmt: skip
+                     "warn  local:7", "no backup yet", "jobs not well"):  # fmt: skip
             assert part in out, part
         assert "\x1b" not in out
         assert "\\x1b[31m" in out
