@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -48,6 +49,17 @@ class Wanted(Struct, frozen=True):
         if self.level and GRAVITY.get(entry.level, -1) < GRAVITY[self.level]:
             return False
         return not self.logger or f"{entry.logger}.".startswith(f"{self.logger}.")
+
+
+def those_wanted(wanted: Wanted, lines: Sequence[str]) -> list[str]:
+    """Those of ``lines`` that fit; what cannot be one of them is told without reading it."""
+    if wanted.level:
+        names = [name for name, gravity in GRAVITY.items() if gravity >= GRAVITY[wanted.level]]
+        signs = [sign for name in names for sign in (f" - {name} - ", f'"{name}"')]
+        lines = [line for line in lines if any(sign in line for sign in signs)]
+    if wanted.logger:
+        lines = [line for line in lines if wanted.logger in line]
+    return [line for line in lines if wanted.fits(line)]
 
 
 class _Json(Struct):

@@ -344,7 +344,7 @@ class Audit:
         await self.flush()
         return await self._database.read(lambda connection: find(connection, wanted, count, before))
 
-    async def inspect(self, seconds: float = 0.05) -> Inspection:
+    async def inspect(self, seconds: float = 0.02) -> Inspection:
         """Verify the next piece of the trail, for about so long, and begin anew a minute after it was verified whole.
 
         A long trail is verified by asking again and again; whoever asks waits for no more than a piece.

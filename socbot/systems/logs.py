@@ -18,7 +18,7 @@ from socbot.dispatch.errors import InvalidArgument, UserError
 from socbot.jobs.job import Job
 from socbot.jobs.schedules import Every
 from socbot.logs import LogWriter, patterns, reading
-from socbot.logs.entries import Wanted
+from socbot.logs.entries import Wanted, those_wanted
 from socbot.logs.reading import Counts, Found, Packed
 from socbot.logs.writer import Follower
 from socbot.storage.database import Database
@@ -142,9 +142,7 @@ class Logs:
         writer = await self._written()
 
         def look() -> Found:
-            found = reading.search(
-                writer.path, lambda block: [*filter(wanted.fits, block)], count, _LIST_SECONDS, count=False
-            )
+            found = reading.search(writer.path, partial(those_wanted, wanted), count, _LIST_SECONDS, count=False)
             return replace(found, lines=tuple(map(self._redact_line, found.lines)))
 
         return await _reading(look)

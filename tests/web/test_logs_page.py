@@ -143,6 +143,7 @@ async def test_what_is_said_again_and_again_and_levels_are_shown(make_site: Make
     assert "test.page: user # came" in page
 
 
+@pytest.mark.promise("P38")
 @pytest.mark.parametrize("path", ["/logs", "/api/v1/logs", "/logs/stream"])
 async def test_it_is_for_owners(make_site: MakeSite, tmp_path: Path, path: str) -> None:
     async with logged(make_site, tmp_path) as site:

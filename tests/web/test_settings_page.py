@@ -51,6 +51,7 @@ async def test_every_key_is_there_with_where_it_comes_from_and_what_it_is_for(
     assert page.index("Not at their defaults") < page.index('id="section-bot"')
 
 
+@pytest.mark.promise("P11")
 async def test_no_secret_is_shown(make_site: MakeSite, tmp_path: Path) -> None:
     sections: dict[str, list[str]] = {}
     for name, secret in SECRETS.items():

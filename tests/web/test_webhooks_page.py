@@ -64,6 +64,7 @@ async def test_dead_letters_come_first_and_can_be_sent_again(make_site: MakeSite
         assert (await site.facts("/webhooks"))["dead"] == []
 
 
+@pytest.mark.promise("P11")
 async def test_no_address_is_ever_shown(make_site: MakeSite, clock: FakeClock) -> None:
     async with with_webhook(make_site, clock) as site:
         await raised(site, 1)
