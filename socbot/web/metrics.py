@@ -379,11 +379,11 @@ _JOB_GAUGES: Final[tuple[tuple[str, str, Callable[[JobStatus], float | None]], .
 
 def _jobs(jobs: tuple[JobStatus, ...]) -> Iterator[Metric]:
     states = (((job.name, job.state), 1.0) for job in jobs)
-    yield _gauge("job_state", "1 for the state in which a job is", states, "job", "state")
+    yield _gauge("job_state", "1 for the state in which a job is", states, "job_name", "state")
     for name, text, count in _JOB_COUNTS:
-        yield _counter(f"job_{name}", text, [((job.name,), count(job)) for job in jobs], "job")
+        yield _counter(f"job_{name}", text, [((job.name,), count(job)) for job in jobs], "job_name")
     for name, text, read in _JOB_GAUGES:
-        yield _gauge(f"job_{name}", text, [((job.name,), read(job)) for job in jobs], "job")
+        yield _gauge(f"job_{name}", text, [((job.name,), read(job)) for job in jobs], "job_name")
 
 
 _WEBHOOK_COUNTS: Final[tuple[tuple[str, str, Callable[[Webhook], float]], ...]] = (

@@ -396,7 +396,7 @@ async def test_figures_come_from_whoever_keeps_them(make_site: MakeSite, clock: 
         assert found.of("socbot_transport_latency_seconds", platform="chat") == 0.02
         assert found.of("socbot_health_check_value", check="transport", unit="seconds") == pytest.approx(0.02)
         assert found.of("socbot_health_check_value", check="disk", unit="bytes") > 1e6
-        assert found.of("socbot_job_state", job="backup", state="waiting") == 1
+        assert found.of("socbot_job_state", job_name="backup", state="waiting") == 1
         assert found["socbot_store_size_bytes"] > 10_000
         assert found["socbot_live"] == found["socbot_ready"] == found["socbot_blacklist_available"] == 1
         assert found.by("socbot_scrape_part_ok", "part") == {"loop": 1, "store": 1}
@@ -444,7 +444,7 @@ async def test_a_store_that_fails_is_said_and_the_rest_is_there(make_site: MakeS
         found = await scrape(site)
         assert found.by("socbot_scrape_part_ok", "part") == {"loop": 1}
         assert "socbot_store_size_bytes" not in found.names
-        assert found.of("socbot_job_state", job="backup", state="waiting") == 1
+        assert found.of("socbot_job_state", job_name="backup", state="waiting") == 1
 
 
 @pytest.mark.alone
