@@ -3,8 +3,10 @@
 # "slow" as its argument adds those that only the slow tests need.
 missing=""
 [ "$1" != slow ] || command -v soffice >/dev/null || missing="$missing libreoffice-calc-nogui"
+[ "$1" != slow ] || [ -x /usr/bin/chromium ] || missing="$missing chromium"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v ngircd >/dev/null || [ -x /usr/sbin/ngircd ] || missing="$missing ngircd"
+[ "$1" != slow ] || command -v promtool >/dev/null || missing="$missing prometheus"
 command -v strace >/dev/null || missing="$missing strace"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
