@@ -131,7 +131,7 @@ class View(Generic[Q, R]):
         try:
             query = msgspec.convert({**given, **in_path}, self.query, strict=False)
         except msgspec.ValidationError as error:
-            raise _told(error, given, in_path) from None
+            raise _told(error, self.query, given, in_path) from None
         for field in known:
             value, name = getattr(query, field.name), field.encode_name
             if value is None and name in given:  # "null": left out is how that is said
@@ -143,7 +143,9 @@ class View(Generic[Q, R]):
         return query
 
 
-def _told(error: msgspec.ValidationError, given: Mapping[str, str], in_path: Mapping[str, str]) -> BadQuery:
+def _told(
+    error: msgspec.ValidationError, query: type[Struct], given: Mapping[str, str], in_path: Mapping[str, str]
+) -> BadQuery:
     """What msgspec found, in the words of whoever asked."""
     text = describe(error)
     found = _AT.search(text)
@@ -153,9 +155,17 @@ def _told(error: msgspec.ValidationError, given: Mapping[str, str], in_path: Map
     name, what = found[1].partition(".")[0], _AT.sub("", text).partition(", got")[0].replace("`", "")
     for kind, words in _KINDS.items():
         what = what.replace(kind, words)
-    value = given.get(name, in_path.get(name, ""))
-    what = what[0].lower() + what[1:] + ("" if "enum" in what else f", and {_shown(value)!r} is not that")
-    return BadQuery(name, what, in_path=name in in_path)
+    if choices := _choices(query, name):
+        what = f"expected {' or '.join(choices)}"
+    value = _shown(given.get(name, in_path.get(name, "")))
+    return BadQuery(name, f"{what[0].lower()}{what[1:]}, and {value!r} is not that", in_path=name in in_path)
+
+
+def _choices(query: type[Struct], name: str) -> list[str]:
+    """What ``name`` can be, where that is one of a few."""
+    (schema,) = msgspec.json.schema_components([query])[1].values()
+    found = schema["properties"].get(name, {})
+    return [str(each) for kind in (found, *found.get("anyOf", ())) for each in kind.get("enum", ())]
 
 
 _KINDS = {"int | null": "a whole number", "int": "a whole number", "float": "a number", "bool": "true or false"}

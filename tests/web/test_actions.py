@@ -61,6 +61,7 @@ async def test_each_action_is_a_command_that_takes_what_it_is_given(make_site: M
                 assert {each for each, required in takes.items() if required} <= needed | set(action.fixed), command
 
 
+@pytest.mark.promise("P54")
 async def test_a_person_is_listed_and_let_in_again(make_site: MakeSite, clock: FakeClock) -> None:
     async with make_site(clock=clock) as site:
         answer = await act(site, "blacklist_add", {"user": "local:666", "reason": "spam & eggs"})
@@ -168,6 +169,15 @@ async def test_a_backup_is_made_and_verified(make_site: MakeSite) -> None:
             "verify_backup",
             "backup_now",
         ]
+
+
+async def test_maintenance_is_begun_and_ended(make_site: MakeSite) -> None:
+    async with make_site() as site:
+        assert (await act(site, "maintenance", {"state": "on", "message": "Back at 4"})).status_code == 200
+        assert site.bot.settings.maintenance == "Back at 4"
+        assert (await act(site, "maintenance", {"state": "off"})).status_code == 200
+        assert site.bot.settings.maintenance is None
+        assert [each[:2] for each in await audited(site.bot)][:2] == [(ME, "maintenance")] * 2
 
 
 async def test_health_is_looked_at_now(make_site: MakeSite, clock: FakeClock) -> None:
@@ -281,6 +291,7 @@ async def test_an_action_with_a_key_runs_once(make_site: MakeSite) -> None:
 # -- questions ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P17")
 async def test_what_asks_first_is_done_with_the_yes(make_site: MakeSite) -> None:
     async with make_site() as site:
         asked = await act(site, "stop_job", {"name": "telemetry"})

@@ -26,6 +26,9 @@ from tests.web.conftest import MakeSite, Site
 
 load_all_checks()
 
+once = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+"""What does not depend on the bot's loop."""
+
 SAME = ("unsupported_method", "ignored_auth", "negative_data_rejection", "positive_data_acceptance",
         "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
         "response_schema_conformance", "allow_header_conformance")  # fmt: skip
@@ -64,6 +67,7 @@ def operations(found: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
             yield path, method, operation
 
 
+@once
 async def test_the_description_is_valid_and_of_everything_that_is_served(make_site: MakeSite) -> None:
     async with make_site() as site:
         found = await document(site)
@@ -78,6 +82,7 @@ async def test_the_description_is_valid_and_of_everything_that_is_served(make_si
         assert {"read_overview", "read_openapi", "retry_delivery", "raise_signal", "take_alerts"} <= set(ids)
 
 
+@once
 async def test_every_fact_and_every_argument_is_described(make_site: MakeSite) -> None:
     async with make_site() as site:
         found = await document(site)
@@ -96,8 +101,11 @@ async def test_what_cannot_be_asked_for_is_named(make_site: MakeSite) -> None:
         for query, told in (
             ("nosuch=1", "nosuch: that cannot be asked for here"),
             ("error_id=1", "error_id: that cannot be asked for here"),
+            ("page=x", "page: expected a whole number, and 'x' is not that"),
+            ("range=y", "range: expected 24h or 7d"),
         ):
-            answer = await site.owner.get(f"/api/v1/errors/E-1?{query}")
+            path = "/api/v1/errors" + ("/E-1" if "error_id" in query else "")
+            answer = await site.owner.get(f"{path}?{query}")
             assert answer.status_code == 422, query
             assert answer.headers["Content-Type"].startswith("application/problem+json")
             assert told in answer.json()["detail"]
@@ -183,8 +191,8 @@ def _asking(cases: Any, address: str, headers: dict[str, str], checks: list[Any]
     return ask
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize("examples", [2, pytest.param(60, marks=pytest.mark.slow)])
+@once
+@pytest.mark.parametrize("examples", [2, pytest.param(30, marks=pytest.mark.slow)])
 async def test_it_is_what_it_says(make_site: MakeSite, examples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     async with make_site(webhooks=WebhooksConfig(timeout=1.0)) as site:
