@@ -8,7 +8,7 @@ import pytest
 from socbot.config import Config
 from socbot.systems.settings import effect
 from socbot.testing import FakeClock, owner_said
-from socbot.web.views.settings import purpose
+from socbot.web.views.settings import purpose, without_password
 from tests.web.conftest import MakeSite
 
 SECRETS = {
@@ -139,3 +139,17 @@ def test_what_a_change_takes(name: str, wanted: str) -> None:
 def test_what_a_key_is_for_is_what_the_shipped_file_says(name: str, wanted: str) -> None:
     assert purpose(name).startswith(wanted)
     assert bool(purpose(name)) == bool(wanted)
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("sqlite:///data/socbot.db", "sqlite:///data/socbot.db"),
+        ("postgresql://bot:hushed@db.example.org:5432/socbot", "postgresql://bot:…@db.example.org:5432/socbot"),
+        ("postgresql://bot@db/socbot", "postgresql://bot@db/socbot"),
+        ("postgresql://db/socbot?password=hushed", "postgresql://db/socbot?…"),
+        ("postgresql://[hushed", "(cannot be shown)"),
+    ],
+)
+def test_the_address_of_a_store_is_shown_without_its_password(url: str, wanted: str) -> None:
+    assert without_password(url) == wanted

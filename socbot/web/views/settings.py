@@ -125,11 +125,12 @@ def _told(key: str, value: Any) -> str:
     if key == "middleware":  # the options of an operator's own may hold anything
         return ", ".join(f"{each.use}{'' if each.mode == 'enforce' else f' ({each.mode})'}" for each in value)
     if key == "storage.url":
-        return _without_password(value)
+        return without_password(value)
     return shown(key, value)
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """The address of a store, as it may be shown."""
     try:
         parts = urlsplit(url)
         if parts.password is None and not parts.query:
