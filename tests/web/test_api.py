@@ -154,6 +154,21 @@ async def test_problems_are_told_as_problems(make_site: MakeSite) -> None:
         assert refused.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.promise("P38")
+async def test_what_is_the_owners_alone_is_shown_to_nobody_else(make_site: MakeSite) -> None:
+    async with make_site() as site:
+        viewer = {"Authorization": "Bearer " + await site.bot.access.add("looker", "viewer", "test")}
+        alone = [view for view in VIEWS if view.needs == "owner"]
+        assert alone
+        for view in alone:
+            path = re.sub(r"{.*?}", "x", view.path)
+            assert (await site.visitor.get(path, headers=viewer)).status_code == 403, path
+            refused = await site.visitor.get("/api/v1" + path, headers=viewer)
+            assert refused.status_code == 403, path
+            assert "needs the role owner" in refused.json()["detail"]
+        assert (await site.visitor.get("/api/v1/overview", headers=viewer)).status_code == 200
+
+
 # -- whatever it is asked ------------------------------------------------------------------------------
 
 
