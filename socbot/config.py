@@ -308,6 +308,16 @@ class WebConfig(Struct, frozen=True, forbid_unknown_fields=True):
     session: Annotated[float, Meta(ge=60, le=31_536_000)] = 604_800.0
     idle: Annotated[float, Meta(ge=60, le=31_536_000)] = 86_400.0
 
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach what listens on ``host``."""
+        from ipaddress import ip_address  # which only a bot that serves something needs
+
+        try:
+            return ip_address(self.host.strip("[]").partition("%")[0]).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
     def __repr__(self) -> str:  # the tokens are secrets
         return f"WebConfig(enabled={self.enabled}, host={self.host!r}, port={self.port})"
 

@@ -5,7 +5,6 @@ import re
 import stat
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -62,7 +61,7 @@ def on_dashboard(loaded: Loaded) -> Iterator[Remark]:
     if not config.enabled:
         yield Remark("ok", "there is no dashboard, and no probes: web.enabled is off")
         return
-    is_https, is_local = config.url.lower().startswith("https://"), is_loopback(config.host)
+    is_https, is_local = config.url.lower().startswith("https://"), config.is_local
     if is_local:
         reach = f"a proxy leads to it as {config.url}" if config.url else "only this machine can reach it"
     else:
@@ -77,14 +76,6 @@ def on_dashboard(loaded: Loaded) -> Iterator[Remark]:
     if not is_local and not config.url:
         text = "the dashboard answers under its addresses and not under a name: web.url is not set"
         yield Remark("ok", text, "set web.url to the address under which people reach it")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on ``host``."""
-    try:
-        return ip_address(host.strip("[]").partition("%")[0]).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _library() -> Remark:

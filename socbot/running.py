@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from socbot.bot import Bot
@@ -52,7 +53,6 @@ async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     # Before anything watches the loop: importing discord.py takes longer than it may stand still.
     connect = _discord_transport() if on_discord else _console_transport
-    serve = _dashboard() if loaded.config.web.enabled else None
     own = [] if on_discord else [(PLATFORM, OWNER)]
     bot = Bot(loaded, owners=own, identities=[(PLATFORM, "socbot")])
     with ExitStack() as stack:
@@ -66,7 +66,7 @@ async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
         failure, code = "", EXIT_FAILURE
         unusable: ConfigError | None = None
         try:
-            return await _serve(bot, loaded, connect, serve, started)
+            return await _serve(bot, loaded, connect, started)
         except* CriticalJobFailed as failed:
             failure = "; ".join(str(error) for error in failed.exceptions)
         except* TransportRefused as refused:
@@ -89,10 +89,7 @@ def _each(group: ExceptionGroup[E]) -> Iterator[E]:
             yield error
 
 
-async def _serve(
-    bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], serve: "Callable[[Bot], Web] | None",
-    started: Callable[[], None],
-) -> int:  # fmt: skip
+async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], started: Callable[[], None]) -> int:
     watchdog = Watchdog(lambda stall: bot.health.note_stall(stall.where, stall.stack))
     draining = anyio.CancelScope()
     async with AsyncExitStack() as stack:
@@ -100,8 +97,8 @@ async def _serve(
         await stack.enter_async_context(watchdog)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         started()
-        if serve is not None:
-            await _show(bot, await stack.enter_async_context(serve(bot)))
+        if bot.config.web.enabled:
+            bot.access.require_token()
         transport = connect(bot)
         bot.vitals.loop_lag = watchdog.lag
         bot.vitals.stalls = lambda: watchdog.stalls
@@ -114,6 +111,8 @@ async def _serve(
         gc.collect()
         gc.freeze()
         _log.info("started: %s", " → ".join(stage.name for stage in bot.dispatcher.chain.stages))
+        if bot.config.web.enabled:
+            tasks.start_soon(_show, bot)
         tasks.start_soon(_talk, bot, transport)
         await bot.lifecycle.stopping.wait()
         watchdog.stopping()
@@ -126,23 +125,27 @@ async def _serve(
     return bot.lifecycle.exit_code
 
 
-async def _show(bot: Bot, web: "Web") -> None:
-    """Say where the dashboard is, and, once, what opens it."""
-    say = Console(bot.zone).write
-    if web.failure:
-        say(f"⚠ The dashboard is not to be seen: {web.failure}. It is tried again by itself.")
-    else:
-        say(f"The dashboard is at {bot.links.base}")
-    token = await bot.access.first_token()
-    if token is None:
-        return
-    say(f"Its token, which is shown this once: {token}")
-    if bot.links.base:
-        say(f"A link that signs in once, within five minutes: {bot.links.sign_in(bot.access.ticket(FIRST))}")
+async def _show(bot: Bot) -> None:
+    """Serve the dashboard, and say where it is and, once, what opens it."""
+    # The bot answers meanwhile: loading what it is made of takes several times as long as a bot takes to start.
+    web = await anyio.to_thread.run_sync(_dashboard)
+    gc.freeze()
+    async with web(bot) as served:
+        say = Console(bot.zone).write
+        if served.failure:
+            say(f"⚠ The dashboard is not to be seen: {served.failure}. It is tried again by itself.")
+        else:
+            say(f"The dashboard is at {bot.links.base}")
+        token = await bot.access.first_token()
+        if token is not None:
+            say(f"Its token, which is shown this once: {token}")
+            if link := bot.links.sign_in(bot.access.ticket(FIRST)):
+                say(f"A link that signs in once, within five minutes: {link}")
+        await anyio.sleep_forever()
 
 
-def _dashboard() -> "Callable[[Bot], Web]":
-    from socbot.web import Web  # which nothing but a bot that serves it has to wait for
+def _dashboard() -> "type[Web]":
+    from socbot.web import Web
 
     return Web
 

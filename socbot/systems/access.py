@@ -195,6 +195,15 @@ class Access:
         """Whether there is any token."""
         return bool(self._tokens or self._configured)
 
+    def require_token(self) -> None:
+        """:raises ConfigError: if the dashboard would be open to others and there is no token"""
+        if not self._config.is_local and not self.exists:
+            raise ConfigError(
+                f"web.host: others can reach {self._config.host}, and there is no token yet that would keep them out."
+                " Make one with `socbot exec '!token_add NAME owner'`, which shows it once, or set web.token_file; or"
+                " set web.host to 127.0.0.1"
+            )
+
     def tokens(self) -> tuple[Token, ...]:
         """All of them, by name; those of the configuration first."""
         made = sorted(self._tokens.values(), key=lambda token: token.name)

@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from socbot.config import WebConfig
-from socbot.remarks import is_loopback
 
 _LOCAL: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 _HOST: Final = re.compile(r"[\w.-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:.]{2,45}\](:\d{1,5})?", re.ASCII)
@@ -23,7 +22,7 @@ def is_known(header: str, config: WebConfig) -> bool:
     name = _name(f"//{header}")
     if name in (_LOCAL | {_bare(config.host), _name(config.url)}) - {""}:
         return True
-    return not is_loopback(config.host) and _is_address(name)
+    return not config.is_local and _is_address(name)
 
 
 def is_own(origin: str, header: str, config: WebConfig) -> bool:

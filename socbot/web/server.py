@@ -15,8 +15,6 @@ import anyio.to_thread
 from aiohttp import web
 
 from socbot.announcement import Announcement, announce, path_of, withdraw
-from socbot.documents import ConfigError
-from socbot.remarks import is_loopback
 from socbot.storage.errors import StoreError
 from socbot.systems.access import PLATFORM
 from socbot.web import hosts
@@ -63,6 +61,7 @@ class Web:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._tried = threading.Event()
+        self._ending = False
         self._announced: Announcement | None = None
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
@@ -71,10 +70,14 @@ class Web:
 
         :raises ConfigError: if it would be open to others without a token
         """
-        self._require_token()
+        self.host.access.require_token()
         await self._bridge.__aenter__()
         self._thread.start()
-        await anyio.to_thread.run_sync(self._tried.wait)
+        try:
+            await anyio.to_thread.run_sync(self._tried.wait)
+        except BaseException as error:  # it is told to end before it has begun
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     async def __aexit__(
@@ -82,21 +85,14 @@ class Web:
     ) -> bool | None:
         """End what is under way and listen no more."""
         with anyio.CancelScope(shield=True):
-            if self._loop is not None and self._thread.is_alive():
-                self._loop.call_soon_threadsafe(self._stop.set)
+            self._ending = True
+            if self._loop is not None:
+                with suppress(RuntimeError):  # that loop has ended
+                    self._loop.call_soon_threadsafe(self._stop.set)
             self._bridge.close()
             await anyio.to_thread.run_sync(self._thread.join)
             self.host.links.base = self.host.links.failure = ""
         return await self._bridge.__aexit__(kind, error, traceback)
-
-    def _require_token(self) -> None:
-        host = self.host.config.web.host
-        if not is_loopback(host) and not self.host.access.exists:
-            raise ConfigError(
-                f"web.host: others can reach {host}, and there is no token yet that would keep them out. Make one with"
-                " `socbot exec '!token_add NAME owner'`, which shows it once, or set web.token_file; or set web.host to"
-                " 127.0.0.1"
-            )
 
     async def ask(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
         """What ``function`` gives, called on the bot's loop; for the server's own.
@@ -120,6 +116,8 @@ class Web:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        if self._ending:
+            return
         app, crowd = App(self.host, self.ask), Crowd()
         app.gate.crowd = crowd
         runner = web.AppRunner(app.application(), access_log=None, handle_signals=False, shutdown_timeout=GRACE)

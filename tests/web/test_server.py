@@ -186,6 +186,18 @@ async def test_it_ends_at_once_whoever_watches(make_bot: MakeBot, tmp_path: Path
             await client.get(f"{address}/livez")
 
 
+async def test_it_can_be_told_to_end_before_it_has_begun(make_bot: MakeBot) -> None:
+    async with make_bot(web=WebConfig(port=0)) as bot:
+        web = Web(bot)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            async with web:
+                pytest.fail("it was entered")
+        assert scope.cancelled_caught
+        assert web.address == ""
+        assert (await bot.dispatch(owner_said("!ping"))).status == "ok"
+
+
 async def test_a_port_in_use_is_said_and_tried_again(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socbot.web.server.RETRY", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -243,9 +255,14 @@ def test_socbot_does_not_run_open_to_others_without_a_token(tmp_path: Path) -> N
     assert added.returncode == 0
     token = re.search(r"soc_[0-9a-f]{64}", added.stdout)
     assert token is not None
-    runs = socbot("run")
-    assert runs.returncode == 0, runs.stderr
-    assert "The dashboard is at http://127.0.0.1:" in runs.stdout
+    with subprocess.Popen(
+        [*SOCBOT, "run"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as runs:
+        assert runs.stdin is not None
+        assert runs.stdout is not None
+        assert runs.stdout.readline().startswith("The dashboard is at http://127.0.0.1:")
+        runs.stdin.close()
+        assert runs.wait(30) == 0
     for file in (tmp_path / "logs").iterdir():
         assert not re.search(r"soc_[0-9a-f]{8}", file.read_text())
 

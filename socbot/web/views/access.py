@@ -5,7 +5,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from socbot.remarks import is_loopback
 from socbot.systems.access import Role
 from socbot.web.host import Host
 from socbot.web.view import View, Viewer
@@ -82,7 +81,7 @@ async def read(host: Host, query: Query, viewer: Viewer) -> AccessFacts:
     counts = {token.name: 0 for token in access.tokens()}
     for session in sessions:
         counts[session.token] = counts.get(session.token, 0) + 1
-    is_local = is_loopback(config.host)
+    is_local = config.is_local
     return AccessFacts(
         host.links.base,
         "machine" if is_local and not config.url else "network",
