@@ -102,6 +102,8 @@ def _fits(key: KeyFacts, wanted: str) -> bool:
 def _facts(setting: Setting, section: str, host: Host) -> KeyFacts:
     key, override = setting.key, setting.override
     takes = effect(key)
+    if takes == "at once" and section not in SECTIONS:  # no command changes it
+        takes = "reload"
     usual = default(key)
     return KeyFacts(
         key,
@@ -114,7 +116,7 @@ def _facts(setting: Setting, section: str, host: Host) -> KeyFacts:
         None if override is None else override.set_at,
         purpose(key),
         takes,
-        takes == "at once" and section in SECTIONS,
+        takes == "at once",
         override is not None and section in SECTIONS and host.settings.get(key.rpartition(".")[0]).override is None,
         _choices(key_type(key)),
     )
