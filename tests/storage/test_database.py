@@ -248,3 +248,8 @@ async def test_a_store_in_a_folder_with_a_hostile_name_opens(tmp_path: Path) -> 
         await database.write(lambda connection: put(connection, "a"))
         assert await database.read(keys) == ["a"]
     assert (folder / "socbot.db").stat().st_size
+
+
+async def test_its_size_is_told(config: StorageConfig) -> None:
+    async with Database.open(config, CLOCK) as database:
+        assert 10_000 < await database.size() < 1e9

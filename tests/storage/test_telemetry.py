@@ -55,6 +55,25 @@ async def test_everything_recorded_is_stored_once_by_every_sink(config: StorageC
     assert sizes == [BATCH, BATCH, 500]
 
 
+async def test_what_a_sink_counts_is_counted_once_when_it_is_stored(config: StorageConfig) -> None:
+    counted: list[int] = []
+    failing = Failing()
+    async with Database.open(config, CLOCK) as database:
+        telemetry = Telemetry[int](database, CLOCK, config)
+        telemetry.add_sink(lambda connection, events: lambda: counted.extend(events))
+        telemetry.add_sink(broken)  # whose failure is its own
+        telemetry.add_sink(failing)
+        for number in range(3):
+            telemetry.record(number)
+        for _ in range(3):
+            with pytest.raises(StoreError):
+                await telemetry.flush()
+        assert counted == []
+        failing.on = False
+        await telemetry.flush()
+        assert counted == [0, 1, 2]
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_it_flushes_after_the_interval(sqlite: StorageConfig) -> None:
     clock = FakeClock()

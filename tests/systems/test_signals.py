@@ -119,6 +119,17 @@ async def test_a_clock_that_steps_back_hides_nothing(signals: Signals, clock: Fa
     assert (await signals.raise_("health", "Slow")).count == 1
 
 
+async def test_they_are_counted_by_kind_and_severity(either_storage: StorageConfig, clock: FakeClock) -> None:
+    async with opened(either_storage, clock) as signals:
+        await signals.raise_("alert", "Long ago", severity="critical")
+        clock.forward(1_000)
+        since = clock.time()
+        for title in ("One", "Two", "Two"):
+            await signals.raise_("alert", title, severity="warning")
+        await signals.raise_("job", "Three", severity="critical")
+        assert await signals.counts(since) == {("alert", "warning"): 3, ("job", "critical"): 1}
+
+
 @pytest.mark.promise("P11")
 async def test_no_secret_is_kept_or_sent(either_storage: StorageConfig, clock: FakeClock) -> None:
     async with opened(either_storage, clock, "correct horse battery") as signals:
