@@ -129,6 +129,7 @@ def _parser() -> "ArgumentParser":
     watch = add("top", _top, "The dashboard's overview in this terminal, live, of a bot that runs here or elsewhere.")
     watch.add_argument("--url", default="", help="where it is served, such as http://127.0.0.1:8787; here unless given")
     watch.add_argument("--token", default="", help="a viewer's or owner's; better in $SOCBOT_TOKEN, unseen by others")
+    watch.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between two looks (2)")
     watch.add_argument("--once", action="store_true", help="print it once and end")
     watch.add_argument("--json", action="store_true", help="print the facts once, as one JSON object")
     doctor = add("doctor", _doctor, "Look at this installation; say what is wrong and how to mend it.")
@@ -289,9 +290,14 @@ def _top(arguments: "Namespace") -> int:
 
     from socbot.top import top
 
-    token = arguments.token or os.environ.get("SOCBOT_TOKEN", "")
-    config = _load(arguments).config
-    return top(config, url=arguments.url, token=token, once=arguments.once, as_json=arguments.json)
+    return top(
+        _load(arguments).config,
+        url=arguments.url,
+        token=arguments.token or os.environ.get("SOCBOT_TOKEN", ""),
+        once=arguments.once,
+        as_json=arguments.json,
+        interval=arguments.interval,
+    )
 
 
 def _doctor(arguments: "Namespace") -> int:

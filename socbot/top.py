@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -22,11 +22,14 @@ from rich.text import Text
 from socbot.announcement import path_of, read
 from socbot.config import Config
 from socbot.dispatch.arguments import Duration
-from socbot.dispatch.replies import printable
+from socbot.dispatch.replies import plain, printable
 from socbot.exit_codes import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, EXIT_USAGE
+from socbot.version import VERSION
 
 INTERVAL: Final = 2.0
-"""Seconds between two looks."""
+"""Seconds between two looks, unless something else is asked for."""
+
+SHORTEST: Final = 0.2
 
 TIMEOUT: Final = 5.0
 """Seconds that an answer is waited for."""
@@ -229,10 +232,11 @@ class Screen:
         for name, tone in (("ok", "green"), ("refused", "yellow"), ("failed", "red"), ("invalid", "bright_black")):
             text.append(f"{name} ", "bright_black")
             text.append(f"{day[name]:,}", tone if day[name] else "")
-            text.append(f" {day[name] / total:.0%}  " if day[name] else "  ", "bright_black")
+            share = f" {day[name] / total:.0%}" if day[name] and self._columns >= NARROW else ""
+            text.append(f"{share}  ", "bright_black")
         times = (self._facts.get("performance") or {}).get("times") or {}
         for name in ("p50", "p95", "p99"):
-            value = times.get(name) if times.get("runs") else it.get(name)
+            value = times.get(name, it.get(name))
             text.append(f"{name} ", "bright_black")
             text.append(f"{_seconds(value)}  ")
         yield text
@@ -353,8 +357,8 @@ def _bars(values: Sequence[float]) -> str:
 
 
 def _safe(text: object) -> str:
-    """``text`` of anybody's, so that it does nothing to the terminal."""
-    return printable(str(text), "")
+    """``text`` of anybody's, so that it does nothing to the terminal; its moments in the terminal's zone."""
+    return printable(plain(str(text), datetime.now().astimezone().tzinfo or UTC), "")
 
 
 def _duration(seconds: float) -> str:
@@ -380,36 +384,51 @@ def _seconds(value: float | None) -> str:
 # -- running ------------------------------------------------------------------------------------------
 
 
-def top(config: Config, *, url: str = "", token: str = "", once: bool = False, as_json: bool = False) -> int:
-    """Show it until somebody presses q, or once; the exit code."""
+def top(
+    config: Config, *, url: str = "", token: str = "", once: bool = False, as_json: bool = False,
+    interval: float = INTERVAL,
+) -> int:  # fmt: skip
+    """Show it until somebody presses q, or once; the exit code.
+
+    :param interval: seconds between two looks
+    """
     try:
         source = Source(target(config, url, token))
         try:
             facts = source.look()
-        except BaseException:
+            if not (once or as_json) and sys.stdout.isatty():
+                return _live(facts, _Looking(source, facts, lambda: Source(target(config, url, token)), interval))
+            return _printed(facts, as_json=as_json)
+        finally:
             source.close()
-            raise
     except NotServed as error:
         return _complain(str(error), EXIT_FAILURE)
     except TokenRefused as error:
         return _complain(str(error), EXIT_REFUSED if token or not url else EXIT_USAGE)
-    console = Console(highlight=False)
-    if once or as_json or not console.is_terminal:
-        source.close()
-        if as_json:
-            print(msgspec.json.encode(facts).decode())
-        else:
-            console.print(Screen(facts, console.width, None).draw())
-        return EXIT_OK
-    _live(console, source, facts, lambda: Source(target(config, url, token)))
+
+
+def _printed(facts: Facts, *, as_json: bool) -> int:
+    if as_json:
+        print(msgspec.json.encode(facts).decode())
+    elif text := _of_another_version(facts):
+        return _complain(text, EXIT_FAILURE)
+    else:
+        console = Console(highlight=False)
+        console.print(Screen(facts, console.width, None).draw())
     return EXIT_OK
+
+
+def _of_another_version(facts: Facts) -> str:
+    theirs = facts["overview"].get("version", "of another kind")
+    text = f"the bot there is socbot {theirs} and this is {VERSION}: use the other's, or --json"
+    return "" if theirs == VERSION else text
 
 
 class _Looking:
     """Looks again and again on a thread, so that a key is heard while an answer is waited for."""
 
-    def __init__(self, source: Source, facts: Facts, anew: Callable[[], Source]) -> None:
-        self._source, self._anew = source, anew
+    def __init__(self, source: Source, facts: Facts, anew: Callable[[], Source], interval: float) -> None:
+        self._source, self._anew, self._interval = source, anew, max(SHORTEST, interval)
         self.facts, self.trouble = facts, ""
         self.changed, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="top", daemon=True)
@@ -420,16 +439,19 @@ class _Looking:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join(TIMEOUT)
+        self._thread.join(0.5)  # whoever pressed q does not wait for an answer that does not come
         self._source.close()
 
     def _run(self) -> None:
-        while not self._ended.wait(INTERVAL):
+        while not self._ended.wait(self._interval):
             try:
                 self.facts, self.trouble = self._source.look(), ""
             except (NotServed, TokenRefused):
                 self.trouble = self.trouble or f"no connection since {datetime.now():%H:%M:%S}"
                 self._begin_anew()
+            except RuntimeError:
+                if not self._ended.is_set():  # it was closed under this thread's hands
+                    raise
             self.changed.set()
 
     def _begin_anew(self) -> None:
@@ -442,23 +464,20 @@ class _Looking:
         self._source = source
 
 
-def _live(console: Console, source: Source, facts: Facts, anew: Callable[[], Source]) -> None:
-    with (
-        _keys() as pressed,
-        _Looking(source, facts, anew) as looking,
-        Live(console=console, screen=True, auto_refresh=False) as live,
-    ):
+def _live(facts: Facts, looking: _Looking) -> int:
+    if text := _of_another_version(facts):
+        return _complain(text, EXIT_FAILURE)
+    console = Console(highlight=False)
+    with _keys() as pressed, looking, Live(console=console, screen=True, auto_refresh=False) as live:
         drawn = (0, 0)
-        looking.changed.set()
         while True:
             size = (console.width, console.height)
             if looking.changed.is_set() or size != drawn:
                 looking.changed.clear()
                 drawn = size
-                screen = Screen(looking.facts, *size, looking.trouble).draw()
-                live.update(Group(screen), refresh=True)
+                live.update(Group(Screen(looking.facts, *size, looking.trouble).draw()), refresh=True)
             if pressed(0.2) in ("q", "Q", "\x03", "\x1b"):
-                return
+                return EXIT_OK
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from socbot.dispatch.context import Context
 from socbot.dispatch.replies import Reply
 from socbot.testing import owner_said
 from socbot.top import Screen, Source, target, top
+from socbot.version import VERSION
 from tests.web.conftest import MakeSite, make_site
 
 __all__ = ["make_site"]  # a fixture of the server's tests
@@ -71,6 +72,7 @@ async def test_a_glance_tells_what_happened(
         for part in ("SOC Bot", "5 commands in 24 h", "ping", "ValueError", "forecast", "raid", "on the blacklist",
                      "warn  local:7", "no backup yet", "jobs not well"):  # fmt: skip
             assert part in out, part
+        assert re.search(r"p99 [0-9.]+ .?s", out)
         assert "\x1b" not in out
         assert "\\x1b[31m" in out
 
@@ -129,6 +131,18 @@ async def test_a_token_that_is_refused_is_said(
         sender = await site.bot.access.add("grafana", "sender", "test")
         code, _, err = await seen(config, capsys, once=True, token=sender)
         assert code == 3
+
+
+async def test_a_bot_of_another_version_is_said(
+    make_site: MakeSite, config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socbot.top.VERSION", "0.0.9")
+    async with make_site():
+        code, out, err = await seen(config, capsys, once=True)
+        assert (code, out) == (1, "")
+        assert f"the bot there is socbot {VERSION} and this is 0.0.9" in err
+        code, out, _ = await seen(config, capsys, as_json=True)
+        assert json.loads(out)["overview"]["version"] == VERSION
 
 
 @pytest.mark.promise("P18")
@@ -195,21 +209,22 @@ class Terminal:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_it_goes_on_until_q_and_says_when_the_bot_is_gone(make_site: MakeSite) -> None:
-    async with make_site() as site:
-        token = site.owner.headers["Authorization"].removeprefix("Bearer ")
-        command = (sys.executable, "-m", "socbot", "top", "--url", site.web.address)
-        terminal = Terminal(*command, SOCBOT_TOKEN=token)
-        try:
-            assert await anyio.to_thread.run_sync(terminal.until, "0 commands in 24 h"), terminal.text
-            await site.bot.dispatch(owner_said("!ping"))
-            assert await anyio.to_thread.run_sync(terminal.until, "1 commands in 24 h"), terminal.text
-        except BaseException:
-            terminal.close()
-            raise
+async def test_it_goes_on_until_q_through_a_restart_of_the_bot(make_site: MakeSite, config: Config) -> None:
+    terminal = None
     try:
-        assert await anyio.to_thread.run_sync(terminal.until, "no connection since"), terminal.text
-        assert terminal.press("q") == 0
-        assert b"\x1b[?1049l" in terminal.raw  # the screen as it was before
+        async with make_site() as site:
+            command = (sys.executable, "-m", "socbot", "top", "--interval", "0.2")
+            terminal = Terminal(*command, SOCBOT_STORAGE__URL=config.storage.url)
+            until = terminal.until
+            assert await anyio.to_thread.run_sync(until, "0 commands in 24 h"), terminal.text
+            await site.bot.dispatch(owner_said("!ping"))
+            assert await anyio.to_thread.run_sync(until, "1 commands in 24 h"), terminal.text
+        assert await anyio.to_thread.run_sync(until, "no connection since"), terminal.text
+        async with make_site(random=SystemRandom()) as site:  # another port, and another token for this machine
+            await site.bot.dispatch(owner_said("!ping"))
+            assert await anyio.to_thread.run_sync(until, "2 commands in 24 h"), terminal.text
+            assert terminal.press("q") == 0
+            assert b"\x1b[?1049l" in terminal.raw  # the screen as it was before
     finally:
-        terminal.close()
+        if terminal is not None:
+            terminal.close()
