@@ -37,6 +37,7 @@ TIMEOUT: Final = 5.0
 NARROW: Final = 100
 """Columns below which the screen is drawn for a small terminal."""
 
+_SELDOM = 3  # looks, at one of which all is asked for
 _LINES = 60  # of the log that are asked for
 _BARS = "▁▂▃▄▅▆▇█"
 _TONES = {
@@ -92,6 +93,7 @@ class Source:
 
     def __init__(self, where: Target) -> None:
         self._where = where
+        self._looks, self._kept = 0, Facts()
         self._client = httpx.Client(
             base_url=where.url, headers={"Authorization": f"Bearer {where.token}"}, timeout=TIMEOUT, trust_env=False
         )
@@ -102,16 +104,20 @@ class Source:
     def look(self) -> Facts:
         """Everything that is shown, by the name of the view; what this token may not see is left out.
 
+        Beside the overview and the log, what was found last is taken for new for some looks.
+
         :raises NotServed: if nobody answers
         :raises TokenRefused: if the token is refused
         """
         found: Facts = {"overview": self._view("overview", needed=True)}
         for name, query in _VIEWS.items():
-            facts = self._view(name, query)
+            is_due = name == "logs" or self._looks % _SELDOM == 0
+            facts = self._view(name, query) if is_due else self._kept.get(name)
             if facts is not None:
                 found[name] = facts
         if "logs" not in found and (lines := _last_lines(self._where.log)):
             found["logs"] = {"entries": lines}
+        self._looks, self._kept = self._looks + 1, found
         return found
 
     def _view(self, name: str, query: dict[str, str] | None = None, *, needed: bool = False) -> Any:
