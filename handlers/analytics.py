@@ -45,7 +45,7 @@ async def analytics(ctx: Context, analytics: Analytics, links: Links, days: Days
             Field("tracking since", since),
             Field("top commands", _lines(_ranked(usage.commands[:10])), inline=False),
             Field("top users", _lines(_people(usage.users[:5], ctx.message.platform)), inline=False),
-            *page(links.to("commands")),
+            *links.field("commands"),
         ),
         chart=_hourly(usage, ctx.trace.at, analytics.zone, min((days or 1) * 24, _MOST_HOURS)),
     )
@@ -68,7 +68,7 @@ async def command_stats(
             Field("first use", moment(usage.first_at)),
             Field("last use", moment(usage.last_at)),
             Field("top users", _lines(_people(usage.users, ctx.message.platform)), inline=False),
-            *page(links.to("commands", name)),
+            *links.field("commands", name),
         ),
         chart=_daily(usage, ctx.trace.at, analytics.zone),
     )
@@ -87,7 +87,7 @@ async def user_stats(ctx: Context, analytics: Analytics, links: Links, user: Use
             Field("unique commands", str(len(usage.commands))),
             Field("rank", rank),
             Field("favourites", _lines(_ranked(usage.commands[:10])), inline=False),
-            *page(links.to("abuse", identity[0], "user", identity[1])),
+            *links.field("abuse", identity[0], "user", identity[1]),
         ),
     )
 
@@ -109,7 +109,7 @@ async def guild_stats(ctx: Context, analytics: Analytics, links: Links, guild: G
             *_endings(usage.tally),
             Field("unique users", str(usage.unique_users)),
             Field("top commands", _lines(_ranked(usage.commands[:10])), inline=False),
-            *page(links.to("abuse", identity[0], "guild", identity[1])),
+            *links.field("abuse", identity[0], "guild", identity[1]),
         ),
     )
 
@@ -127,7 +127,7 @@ async def analytics_heatmap(ctx: Context, analytics: Analytics, links: Links, da
         f"Busiest: {_WEEKDAYS[weekday]} {hour:02}:00–{(hour + 1) % 24:02}:00 with {plural(count, 'command')}. "
         f"Times are in {analytics.zone} ({zone:%Z}).",
         title=title,
-        fields=page(links.to("commands")),
+        fields=links.field("commands"),
         chart=_as_chart(heatmap),
     )
 
@@ -164,7 +164,7 @@ async def top_errors(ctx: Context, analytics: Analytics, links: Links, count: Co
     if not found:
         return Reply.ok("No command has failed.")
     items = tuple(_failing(each) for each in found)
-    return Reply(title="Commands by error rate", fields=page(links.to("errors")), items=items)
+    return Reply(title="Commands by error rate", fields=links.field("errors"), items=items)
 
 
 @command("forget_user", permission="owner", group="analytics")
@@ -200,11 +200,6 @@ def canonical(dispatcher: Dispatcher, name: str) -> str:
 def stamp(at: float, zone: tzinfo) -> str:
     """A moment as it stands in the names of files."""
     return datetime.fromtimestamp(at, zone).strftime("%Y%m%d_%H%M%S")
-
-
-def page(address: str) -> tuple[Field, ...]:
-    """Where the dashboard tells more; nothing where there is none."""
-    return (Field("page", address, inline=False),) if address else ()
 
 
 def plural(count: int, noun: str) -> str:

@@ -70,7 +70,7 @@ async def blacklist_check(
     if not ctx.is_owner and (kind, identity) != ("user", ctx.identity):
         raise NotPermitted("the owner")
     entry = await blacklist.find(kind, identity)
-    page = _page(links, kind, identity) if ctx.is_owner else ()
+    page = links.field("abuse", identity[0], kind, identity[1]) if ctx.is_owner else ()
     if entry is None:
         return Reply(f"The {kind} {_shown(ctx, kind, identity)} is not listed.", fields=page)
     fields = _fields(ctx, entry)
@@ -110,7 +110,7 @@ async def blacklist_history(ctx: Context, blacklist: Blacklist, links: Links, ki
         return Reply("It was never listed.", title)
     return Reply(
         title=title,
-        fields=_page(links, kind, identity),
+        fields=links.field("abuse", identity[0], kind, identity[1]),
         items=tuple(_change(change, ctx.message.platform) for change in changes),
     )
 
@@ -184,13 +184,12 @@ def _until(expires_at: float | None) -> str:
 def _listed(ctx: Context, entry: Entry, replaced: Entry | None, links: Links) -> Reply:
     title = "Added to the blacklist" if replaced is None else "Changed on the blacklist"
     changes_hands = "This id may change hands: whoever bears the name is listed." if entry.id.startswith("~") else ""
-    return Reply(changes_hands, title, _fields(ctx, entry) + _page(links, entry.kind, entry.identity), tone="ok")
-
-
-def _page(links: Links, kind: Kind, identity: Identity) -> tuple[Field, ...]:
-    """Where all that is known of them can be seen, while it is served."""
-    address = links.to("abuse", identity[0], kind, identity[1])
-    return (Field("Page", address, inline=False),) if address else ()
+    return Reply(
+        changes_hands,
+        title,
+        _fields(ctx, entry) + links.field("abuse", entry.platform, entry.kind, entry.id),
+        tone="ok",
+    )
 
 
 def _fields(ctx: Context, entry: Entry) -> tuple[Field, ...]:

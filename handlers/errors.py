@@ -34,7 +34,7 @@ async def error_dashboard(ctx: Context, errors: Errors, links: Links) -> Reply:
     facts = [Field("Rate", rate)]
     if errors.waiting or errors.lost:
         facts.append(Field("Not stored", f"{errors.waiting} waiting, {errors.lost} lost"))
-    facts += _page(links.to("errors"))
+    facts += links.field("errors")
     return Reply(title="Errors", fields=tuple(facts), items=tuple(items))
 
 
@@ -59,7 +59,7 @@ async def error_details(
     return Reply(
         escape(record.message, 1_000),
         f"{record.error_id}: {escape(record.type, 100)}",
-        _facts(record, group, ctx.message.platform) + _page(links.to("errors", record.error_id)),
+        _facts(record, group, ctx.message.platform) + links.field("errors", record.error_id),
         steps,
         tone="error" if record.severity == "critical" else "warn",
         files=(File(f"{record.error_id}.txt", record.traceback.encode()),),
@@ -149,11 +149,6 @@ async def error_mute(ctx: Context, errors: Errors, group: GroupId, duration: Dur
 
 def _no_group(group: str) -> InvalidArgument:
     return InvalidArgument("group", group, "the id of a group of errors; `error_dashboard` shows them")
-
-
-def _page(address: str) -> tuple[Field, ...]:
-    """Where there is more to see, while it is served."""
-    return (Field("Page", address, inline=False),) if address else ()
 
 
 def _errors(count: int) -> str:

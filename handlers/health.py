@@ -32,7 +32,7 @@ async def health(ctx: Context, health: Health, lifecycle: Lifecycle, links: Link
     return Reply(
         f"{uptime} Checked {_age(ctx.trace.at - round.at)}.",
         f"{SIGNS[round.status]} Health: {round.status}",
-        _probes(health, links.to("health")) if ctx.is_owner else (),
+        (*_probes(health), *links.field("health")) if ctx.is_owner else (),
         tuple(_line(result, ctx.trace.at - round.at, whole=ctx.is_owner) for result in round.results),
         _TONES[round.status],
     )
@@ -59,9 +59,8 @@ def round_up(seconds: float) -> int:
     return max(1, round(seconds))
 
 
-def _probes(health: Health, page: str) -> tuple[Field, ...]:
-    probes = (Field("Live", _answer(health.live)), Field("Ready", _answer(health.ready)))
-    return (*probes, Field("Page", page, inline=False)) if page else probes
+def _probes(health: Health) -> tuple[Field, ...]:
+    return (Field("Live", _answer(health.live)), Field("Ready", _answer(health.ready)))
 
 
 def _answer(probe: Probe) -> str:

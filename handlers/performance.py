@@ -13,7 +13,7 @@ from socbot.dispatch.context import Confirm, Context
 from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.replies import Chart, Field, File, Reply, escape, moment, person
-from socbot.handlers.analytics import Name, canonical, page, plural, stamp
+from socbot.handlers.analytics import Name, canonical, plural, stamp
 from socbot.systems.exports import to_csv, to_json
 from socbot.systems.links import Links
 from socbot.systems.profiler import HANDLER, CommandProfile, Profile, Profiler, Slowness, SlowRun, rating
@@ -46,7 +46,7 @@ async def performance(ctx: Context, profiler: Profiler, vitals: Vitals, links: L
             Field("event loop", _lag(vitals)),
             Field("slowest by mean", "\n".join(_timed(each) for each in slowest), inline=False),
             Field("most used", "\n".join(_used(each) for each in busiest), inline=False),
-            *page(links.to("performance")),
+            *links.field("performance"),
         ),
     )
 
@@ -75,7 +75,7 @@ async def profile_command(
             Field("endings", _endings(found)),
             Field("time in each part", "\n".join(_parts(found)), inline=False),
             Field("slow runs", "\n".join(_slow(run, ctx.message.platform) for run in slow) or "none", inline=False),
-            *page(links.to("commands", name)),
+            *links.field("commands", name),
         ),
         chart=_daily(await profiler.days(name)),
     )
@@ -94,7 +94,7 @@ async def slow_commands(
         return Reply.ok(f"No command took {took(threshold)} or longer.")
     return Reply(
         title=f"Commands that took {took(threshold)} or longer",
-        fields=page(links.to("performance")),
+        fields=links.field("performance"),
         items=tuple(_slowness(each) for each in found),
     )
 
@@ -140,7 +140,7 @@ async def performance_compare(
             Field("runs", f"{one.runs.count} and {other.runs.count}{_ratio(one.runs.count, other.runs.count)}"),
             *(Field(name, f"{took(a)} and {took(b)}{_ratio(a, b)}") for (name, a), (_, b) in figures),
             Field("rating", f"{rating(one.runs.mean)} and {rating(other.runs.mean)}"),
-            *page(links.to("performance")),
+            *links.field("performance"),
         ),
     )
 

@@ -11,7 +11,6 @@ from socbot.dispatch.errors import InvalidArgument, NotPermitted, UserError
 from socbot.dispatch.outcomes import Mode, Step
 from socbot.dispatch.replies import Chart, Field, Reply, escape, moment, person
 from socbot.documents import ConfigError
-from socbot.handlers.analytics import page
 from socbot.handlers.performance import took
 from socbot.systems.links import Links
 from socbot.systems.pipeline import Pipeline
@@ -35,7 +34,7 @@ async def pipeline(ctx: Context, pipeline: Pipeline, links: Links) -> Reply:
         items.append(line)
     warnings = tuple(f"⚠ {finding.text}" for finding in pipeline.findings)
     title = f"The chain, generation {pipeline.generation}"
-    return Reply(title=title, fields=page(links.to("chain")), items=(*items, *warnings))
+    return Reply(title=title, fields=links.field("chain"), items=(*items, *warnings))
 
 
 @command("why", permission="public", group="chain")
@@ -53,7 +52,7 @@ async def why(ctx: Context, traces: Traces, links: Links, trace: Annotated[str, 
         title=f"{record.trace_id}: {record.command or 'unknown command'} → {record.status}",
         # The page opens to the owner alone.
         fields=_facts(record, ctx.is_owner, ctx.message.platform)
-        + (page(links.to("traces", record.trace_id)) if ctx.is_owner else ()),
+        + (links.field("traces", record.trace_id) if ctx.is_owner else ()),
         items=tuple(_step(step) for step in record.steps) + _end(record),
         chart=way(record) if record.steps else None,
         private=True,

@@ -43,8 +43,8 @@ async def rate_limit_status(
     if standing.muted:
         fields.append(Field("Timed out", f"for {standing.muted:.0f} s"))
         fields.append(Field("Carried out as", escape(standing.enforced, 200) or "bot mute"))
-    if ctx.is_owner and (page := links.to("abuse", identity[0], "user", identity[1])):
-        fields.append(Field("Page", page, inline=False))
+    if ctx.is_owner:
+        fields += links.field("abuse", identity[0], "user", identity[1])
     return Reply(title=f"Limits of {_shown(ctx, identity)}", fields=tuple(fields))
 
 

@@ -178,8 +178,7 @@ def _within(ctx: Context) -> str | None:
 
 def _page(ctx: Context, links: Links, *parts: str) -> tuple[Field, ...]:
     """Where the owner can see more, while it is served."""
-    address = links.to(*parts) if ctx.is_owner else ""
-    return (Field("Page", address, inline=False),) if address else ()
+    return links.field(*parts) if ctx.is_owner else ()
 
 
 def _signal(signal: Signal) -> str:

@@ -144,7 +144,7 @@ async def test_an_answer_leads_to_its_page_where_a_dashboard_is_served(
     async with observed(storage) as world:
         for text in ("!take 100", "!ping", "!broken"):
             await world.say(text)
-        assert "page" not in {field.name for field in (await world.ask(asked)).fields}
+        assert "Page" not in {field.name for field in (await world.ask(asked)).fields}
         world.links.base = "https://ops.example"
         fields = {field.name: field.value for field in (await world.ask(asked)).fields}
-        assert fields["page"] == f"https://ops.example/{page}"
+        assert fields["Page"] == f"https://ops.example/{page}"

@@ -71,7 +71,7 @@ async def test_why_shows_the_way_and_leads_the_owner_to_its_page(make_bot: MakeB
         assert reply.chart is not None
         names = [label.split()[0] for label in reply.chart.labels]
         assert names == [*(each.name for each in bot.pipeline.layers), "handler"]
-        assert "page" not in {field.name for field in reply.fields}  # no dashboard is served
+        assert "Page" not in {field.name for field in reply.fields}  # no dashboard is served
         bot.links.base = "http://127.0.0.1:8787"
         assert f"http://127.0.0.1:8787/traces/{asked}" in str(await why(owner_said))
         clock.forward(60)
