@@ -13,7 +13,7 @@ from socbot.systems.links import Links
 
 NewName = Annotated[
     str,
-    Meta(description="a name of letters, digits, - and _", pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["prometheus"]),
+    Meta(description="a name of letters, digits, - and _", pattern=r"^[\w-]{1,32}$", examples=["prometheus"]),
 ]
 Name = Annotated[
     str,

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from socbot.checking import check
 from socbot.cli import main
 from socbot.config import Loaded, load
-from socbot.remarks import Remark, on_discord
+from socbot.remarks import Remark, on_dashboard, on_discord
 
 APPLICATION = "1174000000000000001"
 TOKEN = ".".join([base64.b64encode(APPLICATION.encode()).decode().rstrip("="), "GabcDe", "x" * 38])
@@ -129,6 +130,35 @@ def test_check_says_where_the_bot_would_run_and_what_to_know(
     assert (
         "what another process changes then is not seen here" in printed
     )  # of the store that is set, not of the scratch
+
+
+@pytest.mark.promise("P38")
+def test_who_can_reach_the_dashboard_is_told(tmp_path: Path) -> None:
+    expected = {
+        "{}": ("only this machine can reach it", False),
+        "{host: localhost, port: 9000}": ("localhost port 9000; only this machine", False),
+        "{host: '::1'}": ("only this machine", False),
+        "{url: 'https://bot.example.org'}": ("a proxy leads to it as https://bot.example.org", False),
+        "{url: 'http://bot.example.org'}": ("a proxy leads to it as http://bot.example.org", True),
+        "{host: 0.0.0.0}": ("others can reach it", True),
+        "{host: 192.0.2.7, url: 'http://bot.example.org'}": ("others can reach it as http://bot.example.org", True),
+        "{host: 0.0.0.0, url: 'https://bot.example.org'}": ("others can reach it as https://bot.example.org", False),
+        "{enabled: false, host: 0.0.0.0}": ("there is no dashboard", False),
+    }
+    for web, (told, in_the_clear) in expected.items():
+        remarks = list(on_dashboard(loaded(tmp_path, f"web: {web}\n")))
+        assert told in remarks[0].text, web
+        assert any("in the clear" in text for text in warned(remarks)) is in_the_clear, web
+
+
+def test_check_and_doctor_say_where_the_dashboard_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"storage: {{url: 'sqlite:///{tmp_path}/none.db'}}\nweb: {{host: 0.0.0.0}}\n")
+    for command in ("check", "doctor"):
+        assert main([command, "--config", str(config)]) == 0
+        printed = capsys.readouterr().out
+        assert re.search(r"listens on 0\.0\.0\.0 port \d+; others can reach it", printed)
+        assert "cross the network in the clear" in printed
 
 
 def test_doctor_looks_where_the_environment_says(

@@ -220,6 +220,7 @@ def test_what_people_find_under_the_slash() -> None:
         if any(option["type"] == 1 for option in each.get("options", ()))
     }
     assert groups == {
+        "access": "dashboard token_add token_remove tokens",
         "analytics": "command_stats config export forget_user guild_stats heatmap reset show top_errors user_stats",
         "backup": "config drill list now prune restore status verify",
         "blacklist": "add export history import list remove stats temp",
