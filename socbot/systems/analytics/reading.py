@@ -173,18 +173,21 @@ def most_active(
 ) -> tuple[Person, ...]:
     """Who gave most of all commands that are kept, among those who gave one since ``since``."""
     seen = "" if since is None else " AND last_at >= :since"
-    rows = connection.execute(
-        f"SELECT platform, subject, count FROM usage_people WHERE {whose.in_sums}{seen}"
-        " ORDER BY count DESC, platform, subject LIMIT :most",
-        {**whose.values, "most": _LISTED + len(lately), "since": since},
-    )
-    counts = {(platform, subject): int(count) for platform, subject, count in rows}
-    for each in lately:
-        counts[each.platform, each.subject] = (each.summed or 0) + each.count
-    return _first_of(counts.items())
+    changed = {(each.platform, each.subject): (each.summed or 0) + each.count for each in lately}
+    most = 4 * _LISTED
+    while True:
+        rows = connection.execute(
+            f"SELECT platform, subject, count FROM usage_people WHERE {whose.in_sums}{seen}"
+            " ORDER BY count DESC, platform, subject LIMIT :most",
+            {**whose.values, "most": most, "since": since},
+        )
+        others = {row[:2]: int(row[2]) for row in rows if row[:2] not in changed}
+        if len(others) >= _LISTED or len(rows) < most:
+            return first_of({**others, **changed}.items())
+        most *= 4
 
 
-def _first_of(counts: Iterable[tuple[tuple[str, str], int]]) -> tuple[Person, ...]:
+def first_of(counts: Iterable[tuple[tuple[str, str], int]]) -> tuple[Person, ...]:
     best = sorted(counts, key=lambda each: (-each[1], each[0]))[:_LISTED]
     return tuple(Person(*who, count) for who, count in best)
 
@@ -201,16 +204,17 @@ def how_many(connection: Connection, whose: Whose, lately: list[Recent], since: 
     )
 
 
-def most_active_in(connection: Connection, span: Span) -> tuple[Person, ...] | None:
-    """Who gave most commands in ``span``; None where people are not known by the hour any more."""
-    if span.first < upto(connection, FOLDED):
-        return None
+def is_by_the_hour(connection: Connection, hour: int) -> bool:
+    """Whether it is known of ``hour`` who did what."""
+    return hour >= upto(connection, FOLDED)
+
+
+def people_in(connection: Connection, span: Span) -> list[tuple[tuple[str, str], int]]:
+    """Who gave how many commands in ``span``, which is known by the hour."""
     rows = connection.execute(
-        f"SELECT {_WHO}, SUM(count) AS total FROM usage WHERE {span.where} AND {NAMED}"
-        f" GROUP BY 1, 2 ORDER BY total DESC, 1, 2 LIMIT {_LISTED}",
-        span.values,
+        f"SELECT {_WHO}, SUM(count) FROM usage WHERE {span.where} AND {NAMED} GROUP BY 1, 2", span.values
     )
-    return tuple(Person(platform, subject, int(count)) for platform, subject, count in rows)
+    return [((platform, subject), int(count)) for platform, subject, count in rows]
 
 
 def of_user(connection: Connection, person: Values) -> UserUsage:
@@ -234,12 +238,15 @@ def of_user(connection: Connection, person: Values) -> UserUsage:
 def _rank(connection: Connection, person: Values, total: int) -> tuple[int, int]:
     """Which place ``total`` commands have among those of all others, and how many others there are."""
     names = (person["subject"], person["pseudonym"])
-    [(ahead, others)] = connection.execute(
-        "SELECT SUM(CASE WHEN count > :total THEN 1 ELSE 0 END), COUNT(*) FROM usage_people WHERE kind = 'all'"
-        " AND scope = '' AND NOT (platform = :platform AND subject IN (:subject, :pseudonym))",
-        {**person, "total": total},
+    everybody = "SELECT COUNT(*) FROM usage_people WHERE kind = 'all' AND scope = ''"
+    [(people,)] = connection.execute(everybody)
+    [(ahead,)] = connection.execute(f"{everybody} AND count > :total", {"total": total})
+    theirs = connection.execute(
+        "SELECT count FROM usage_people WHERE kind = 'all' AND scope = '' AND platform = :platform"
+        " AND subject IN (:subject, :pseudonym)",
+        person,
     )
-    ahead, others = int(ahead or 0), int(others)
+    ahead, others = int(ahead), int(people) - len(theirs)  # nobody has more than in all, so they are not ahead
     for each in recent(connection, Whose()):
         if each.platform != person["platform"] or each.subject not in names:
             others += each.summed is None

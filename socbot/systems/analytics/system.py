@@ -1,6 +1,7 @@
 """Analytics: counts commands, and says who used which when, and how it ended."""
 
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
@@ -17,6 +18,7 @@ from socbot.systems.analytics import counting, reading
 from socbot.systems.analytics.figures import (
     CommandTally,
     Heatmap,
+    Person,
     Summary,
     Tally,
     Usage,
@@ -157,19 +159,17 @@ class Analytics:
         """All that happened, in the last ``days`` if given."""
         await self._flush()
         span = Span(self._hours_ago(days))
+        since = None if days is None else span.first * HOUR
+        users = None if days is None else await self._most_active_in(span)
 
         def read(connection: Connection) -> Usage:
-            since = None if days is None else span.first * HOUR
             lately = reading.recent(connection, Whose())
-            users = None if days is None else reading.most_active_in(connection, span)
-            if users is None:
-                users = reading.most_active(connection, Whose(), lately, since)
             tally, first_at, last_at = reading.whole(connection, span)
             by_hour = _named(reading.hours(connection, span))
             return Usage(
                 tally,
                 reading.by_command(connection, span),
-                users,
+                reading.most_active(connection, Whose(), lately, since) if users is None else users,
                 reading.how_many(connection, Whose(), lately, since),
                 first_at,
                 last_at,
@@ -178,6 +178,19 @@ class Analytics:
             )
 
         return await self._database.read(read)
+
+    async def _most_active_in(self, span: Span) -> tuple[Person, ...] | None:
+        """Who gave most commands in ``span``; None where people are not known by the hour any more."""
+        if not await self._database.read(partial(reading.is_by_the_hour, hour=span.first)):
+            return None
+        counts: Counter[tuple[str, str]] = Counter()
+        last = int(self._clock.time() // HOUR)
+        # Day by day: a month of it all takes a second, for which nobody else would be answered.
+        for first in range(span.first, last + 1, counting.DAY):
+            end = first + counting.DAY if first + counting.DAY <= last else None
+            for who, count in await self._database.read(partial(reading.people_in, span=Span(first, end))):
+                counts[who] += count
+        return reading.first_of(counts.items())
 
     async def of_command(self, command: str) -> Usage:
         """All that happened to one command."""

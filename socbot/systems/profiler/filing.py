@@ -42,11 +42,14 @@ Key: TypeAlias = tuple[int, int, str, str, str]
 
 
 class Files(Struct, frozen=True):
-    """What there is: up to which hour each span has been put together, and before which hours and days are deleted."""
+    """What there is: up to which hour each span has been put together, before which hours and days are deleted, and
+    whether there is anything that has yet to be filed.
+    """
 
     built: dict[int, int]
     hours_from: int
     days_from: int
+    unfiled: bool
 
     @property
     def summed(self) -> int:
@@ -94,7 +97,8 @@ class Files(Struct, frozen=True):
 def files(connection: Connection) -> Files:
     found = all_upto(connection, "profile.")
     built = {span: found[f"profile.{span}"] for span in SPANS if f"profile.{span}" in found}
-    return Files(built, found.get(_HOURS_GONE, 0), found.get(_DAYS_GONE, 0))
+    unfiled = connection.execute(f"SELECT 1 FROM profile WHERE span = {UNFILED} LIMIT 1")
+    return Files(built, found.get(_HOURS_GONE, 0), found.get(_DAYS_GONE, 0), bool(unfiled))
 
 
 # -- counting -----------------------------------------------------------------------------------------
@@ -298,31 +302,39 @@ def _take_away(connection: Connection, place: Place, command: str) -> None:
 
 
 def rows(
-    connection: Connection, first: int, last: int | None, command: str | None = None, part: str | None = None
+    connection: Connection,
+    first: int,
+    last: int | None,
+    command: str | None = None,
+    part: str | None = None,
+    there: Files | None = None,
 ) -> Iterator[Profile]:
     """What is known of the hours from ``first`` to ``last``, of ``command``, of each, or of ``ALL``.
 
     :param part: the only one that is wanted
+    :param there: what there is, where that has been read in this transaction
     """
-    places, rest = files(connection).within(first, last)
+    there = there or files(connection)
+    places, rest = there.within(first, last)
     for place in places:
         yield from rows_of(connection, place, command, part)
-    yield from _not_filed(connection, first, last, rest, command, part)
+    # What no span is put together of yet: the hour that it is now, and what an older version has kept.
+    if last is None or rest < last:
+        yield from _not_filed(connection, 1, rest, last, command, part)
+    if there.unfiled:
+        yield from _not_filed(connection, UNFILED, first, last, command, part)
 
 
 def _not_filed(
-    connection: Connection, first: int, last: int | None, rest: int, command: str | None, part: str | None
+    connection: Connection, span: int, since: int, last: int | None, command: str | None, part: str | None
 ) -> Iterator[Profile]:
-    """What no span is put together of yet: the hour that it is now, and what an older version has kept."""
     where, values = _matching(command or None, part)
-    for span, since in ((1, rest), (UNFILED, first)):
-        until = "" if last is None else " AND hour < :last"
-        for row in _select(
-            connection,
-            f"span = :span AND hour >= :since{until}{where}",
-            {**values, "span": span, "since": since, "last": last},
-        ):
-            yield structs.replace(row, command=ALL) if command == ALL else row
+    for row in _select(
+        connection,
+        f"span = :span AND hour >= :since{'' if last is None else ' AND hour < :last'}{where}",
+        {**values, "span": span, "since": since, "last": last},
+    ):
+        yield structs.replace(row, command=ALL) if command == ALL else row
 
 
 def rows_of(

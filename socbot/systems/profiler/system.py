@@ -247,8 +247,9 @@ class Profiler:
 def _steps(connection: Connection, first: int, last: int, width: int, command: str, part: str) -> dict[int, Sketch]:
     """The runs in each step of ``width`` hours in which there were any, oldest first."""
     steps: dict[int, Sketch] = {}
+    there = filing.files(connection)
     for start in range(first - first % width, last, width):
-        for row in filing.rows(connection, start, start + width, command, part):
+        for row in filing.rows(connection, start, start + width, command, part, there):
             if row.status in RAN:
                 steps.setdefault(start, Sketch()).merge(row.sketch)
     return steps
