@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint check slow bench clean
+.PHONY: run demo test lint check slow bench clean
 
 run: $(VENV)/run
 	@$(BIN)/socbot run
+
+demo: $(VENV)/run
+	@$(BIN)/socbot demo
 
 test: $(VENV)/dev
 	@tests/servers.sh
