@@ -32,6 +32,14 @@ def socbot(folder: Path, *arguments: str, given: str = "", **environment: str) -
     )
 
 
+def test_a_bot_with_nothing_to_read_ends_in_order(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "socbot", "run"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_exec_answers_with_the_outcome_as_exit_code(tmp_path: Path) -> None:
     assert socbot(tmp_path, "exec", "!ping").stdout.startswith("Pong!")
     codes = {

@@ -118,8 +118,9 @@ def _unmarked(text: str) -> str:
 
 async def lines_of(stream: TextIO) -> AsyncIterator[str]:
     """The lines of ``stream``, as they come; no thread is left reading when the wait for the next one is cancelled."""
-    if os.name == "nt" or stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        # What cannot be waited for is read on a thread; a regular file keeps nobody waiting.
+    mode = os.fstat(stream.fileno()).st_mode
+    if os.name == "nt" or not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stream.isatty()):
+        # What cannot be waited for is read on a thread; a regular file, or /dev/null, keeps nobody waiting.
         while line := await anyio.to_thread.run_sync(stream.readline, abandon_on_cancel=True):
             yield line.rstrip("\r\n")
         return
