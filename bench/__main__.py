@@ -84,6 +84,12 @@ def _probes(rounds: int) -> str:
     return report(anyio.run(measure, rounds))
 
 
+def _year(rounds: int) -> str:
+    from bench.year import measure, report
+
+    return report(anyio.run(measure, *((20, 365) if rounds > 3 else (3, 40))))
+
+
 _MEASURED = {
     "speed": _speed,
     "growth": _growth,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from socbot.config import AnalyticsConfig, ProfilerConfig, StorageConfig
+from socbot.storage.connection import Connection
 from socbot.systems.analytics import Person, Tally, UsageRow, add_rows
 from socbot.systems.profiler import COMMAND, HANDLER, CommandCost, Course, Profile, add_profiles
 from socbot.systems.sketch import Sketch
@@ -277,3 +278,39 @@ async def test_what_an_older_version_kept_is_told_before_it_is_filed_and_after(e
         assert await world.rows("SELECT 1 FROM profile WHERE span = 0") == []
         assert [told(each) for each in await world.profiler.table(0.0, clock.time())] == [told(each) for each in before]
         assert len(before) > 3
+
+
+def as_it_was(connection: Connection) -> None:
+    """Make the store one of the revision before there were any sums."""
+    for table in ("usage_counts", "usage_months", "usage_people", "usage_guilds", "rollups"):
+        connection.execute(f"DROP TABLE {table}")
+    connection.execute("DROP INDEX usage_guild")
+    connection.execute("CREATE INDEX usage_command ON usage (command, hour)")
+    binary = "BLOB" if connection.dialect == "sqlite" else "BYTEA"
+    connection.execute(
+        "CREATE TABLE older (hour BIGINT, command TEXT, part TEXT, status TEXT, count BIGINT, total DOUBLE PRECISION,"
+        f" least DOUBLE PRECISION, most DOUBLE PRECISION, sketch {binary}, PRIMARY KEY (hour, command, part, status))"
+    )
+    columns = "hour, command, part, status, count, total, least, most, sketch"
+    connection.execute(f"INSERT INTO older ({columns}) SELECT {columns} FROM profile")
+    connection.execute("DROP TABLE profile")
+    connection.execute("ALTER TABLE older RENAME TO profile")
+    connection.execute("UPDATE alembic_version SET version_num = '0004'")
+
+
+@pytest.mark.promise("P21")
+async def test_a_store_without_sums_is_brought_up_to_date_with_all_that_it_holds(either_storage: StorageConfig) -> None:
+    runs, ledger, times, clock = random.Random(3), Ledger(), Times(), FakeClock(START * HOUR)
+    async with observed(either_storage, clock=clock) as world:
+        for hour in (START - 2_000, START - 1_000, START - 30, START - 29, START - 1):
+            await world.database.write(partial(add_rows, rows=ledger.at(runs, hour)))
+            await world.database.write(partial(add_profiles, profiles=times.at(runs, hour)))
+        await world.database.write(as_it_was)
+    async with observed(either_storage, clock=clock) as world:
+        for _ in range(2):
+            await the_figures_are_those_of(ledger, world)
+            await the_summaries_are_those_of(ledger, world, runs)
+            for each in await world.profiler.commands():
+                assert figures(each.runs) == figures(times.merged(0, START, command=each.command, part=COMMAND))
+            await world.analytics.forget_old()
+            await world.profiler.tidy()
