@@ -32,7 +32,15 @@ import msgspec
 from msgspec import Struct
 
 from socbot.bot import Bot
-from socbot.config import AnalyticsConfig, BackupConfig, Config, ProfilerConfig, StorageConfig, WebConfig
+from socbot.config import (
+    AnalyticsConfig,
+    BackupConfig,
+    Config,
+    ProfilerConfig,
+    StorageConfig,
+    WebConfig,
+    WebhooksConfig,
+)
 from socbot.dispatch.messages import Message, User
 from socbot.dispatch.outcomes import Outcome, Stage, Status, Trace
 from socbot.storage.connection import Connection
@@ -499,6 +507,8 @@ async def fill(config: Config, days: int, seed: int = 1) -> None:
         ]  # fmt: skip
         await bot.database.write(lambda connection: add_slow_runs(connection, slow, 1_000))
         await rounds(bot, now, days)
+        for number in range(5):
+            await bot.webhooks.add(f"hook{number}", "custom", f"http://127.0.0.1:9/{number}", (), f"{PLATFORM}:1")
         began = time.perf_counter()
         await bot.analytics.forget_old()
         await bot.profiler.tidy()
@@ -591,6 +601,7 @@ async def measure(times: int = 20, days: int = DAYS) -> tuple[int, list[tuple[st
             storage=StorageConfig(url=f"sqlite:///{path}", busy_timeout=60),
             backup=BackupConfig(enabled=False, folder=str(folder / "backups"), paths=()),
             web=WebConfig(port=0, token=_TOKEN),
+            webhooks=WebhooksConfig(allow=("127.0.0.0/8",)),
         )
         if not path.exists():
             await fill(config, days)

@@ -22,6 +22,7 @@ from rich.text import Text
 from socbot.announcement import path_of, read
 from socbot.config import Config
 from socbot.dispatch.arguments import Duration
+from socbot.dispatch.clock import SystemClock
 from socbot.dispatch.replies import plain, printable
 from socbot.exit_codes import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, EXIT_USAGE
 from socbot.version import VERSION
@@ -37,6 +38,7 @@ TIMEOUT: Final = 5.0
 NARROW: Final = 100
 """Columns below which the screen is drawn for a small terminal."""
 
+_CLOCK: Final = SystemClock()
 _SELDOM = 3  # looks, at one of which all is asked for
 _LINES = 60  # of the log that are asked for
 _BARS = "▁▂▃▄▅▆▇█"
@@ -219,7 +221,7 @@ class Screen:
         if self._trouble:
             text.append(f"  {_safe(self._trouble)}", "bold red")
         else:
-            text.append(f"  {datetime.now():%H:%M:%S}", "bright_black")
+            text.append(f"  {datetime.fromtimestamp(_CLOCK.time()):%H:%M:%S}", "bright_black")
         return text
 
     def _commands(self) -> Iterator[Text]:
@@ -334,7 +336,7 @@ class Screen:
 
     @property
     def _now(self) -> float:
-        return time.time()
+        return _CLOCK.time()
 
 
 def _heading(text: str) -> Text:
@@ -364,7 +366,7 @@ def _bars(values: Sequence[float]) -> str:
 
 def _safe(text: object) -> str:
     """``text`` of anybody's, so that it does nothing to the terminal; its moments in the terminal's zone."""
-    return printable(plain(str(text), datetime.now().astimezone().tzinfo or UTC), "")
+    return printable(plain(str(text), datetime.fromtimestamp(_CLOCK.time()).astimezone().tzinfo or UTC), "")
 
 
 def _duration(seconds: float) -> str:
@@ -453,7 +455,7 @@ class _Looking:
             try:
                 self.facts, self.trouble = self._source.look(), ""
             except (NotServed, TokenRefused):
-                self.trouble = self.trouble or f"no connection since {datetime.now():%H:%M:%S}"
+                self.trouble = self.trouble or f"no connection since {datetime.fromtimestamp(_CLOCK.time()):%H:%M:%S}"
                 self._begin_anew()
             except RuntimeError:
                 if not self._ended.is_set():  # it was closed under this thread's hands

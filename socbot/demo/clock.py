@@ -1,7 +1,6 @@
 """A clock that begins in the past, leaps towards the present, and then goes with it."""
 
 import logging
-import time
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from math import inf
@@ -9,6 +8,10 @@ from typing import Any
 
 import anyio
 from anyio.lowlevel import checkpoint
+
+from socbot.dispatch.clock import SystemClock
+
+_HOST = SystemClock()
 
 MOMENT = 1.0
 """Seconds: who sleeps for less is woken by the host's clock too, whoever sleeps longer by ``wake`` alone until then."""
@@ -34,10 +37,10 @@ class DemoClock:
         self._sleepers: list[_Sleeper] = []
 
     def time(self) -> float:
-        return time.time() - self._behind
+        return _HOST.time() - self._behind
 
     def monotonic(self) -> float:
-        return time.monotonic() + self._leapt
+        return _HOST.monotonic() + self._leapt
 
     @property
     def behind(self) -> float:

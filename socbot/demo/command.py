@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from contextlib import AsyncExitStack, closing
 from socket import create_server
 
@@ -12,6 +11,7 @@ import anyio
 from socbot.config import WebConfig
 from socbot.demo.people import SPAMMERS
 from socbot.demo.playing import Demo, Options, playing
+from socbot.dispatch.clock import SystemClock
 from socbot.exit_codes import EXIT_OK
 from socbot.running import ConsoleTransport
 from socbot.transports.console import Console
@@ -22,9 +22,10 @@ from socbot.web import Web
 async def demo(options: Options, *, stays: bool = True) -> int:
     """Play; unless it ``stays``, end then. The exit code."""
     print(f"Playing {_days(options.days)} of a community through a real bot, in a folder of their own …", flush=True)
-    began = time.monotonic()
+    clock = SystemClock()
+    began = clock.monotonic()
     async with playing(options) as played:
-        print(f"Played in {time.monotonic() - began:.0f} s.", flush=True)
+        print(f"Played in {clock.monotonic() - began:.0f} s.", flush=True)
         if stays:
             await _live(played)
         else:

@@ -106,7 +106,7 @@ class Metrics:
         yield _one("scrape_duration_seconds", "How long it took to gather these figures", seconds)
 
     async def _from_store(self) -> "_Stored | None":
-        now = time.monotonic()
+        now = self._host.clock.monotonic()
         if self._stored is not None and now - self._stored[0] < STORED_FOR:
             return self._stored[1]
         found = await self._part(_read, PATIENCE)

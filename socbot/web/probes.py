@@ -6,7 +6,6 @@ application sees them. What it does not know for a plain probe goes to the appli
 
 import asyncio
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from socbot.dispatch.clock import SystemClock
 from socbot.systems.health import ESSENTIAL, Fact, Health, Probe
 
 PATHS: Final = ("/livez", "/readyz", "/startupz", "/healthz")
@@ -102,6 +102,7 @@ _CLOSE: Final = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*\r\n", re.IGNORECA
 _KEPT: Final = re.compile(rb"\r\nconnection:[ \t]*keep-alive[ \t]*\r\n", re.IGNORECASE)
 _MOST_HEAD: Final = 8_192
 
+_CLOCK: Final = SystemClock()
 _HEAD: Final = {
     ok: f"HTTP/1.1 {line}\r\nContent-Type: {_TYPE}\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
     for ok, line in ((True, "200 OK"), (False, "503 Service Unavailable"))
@@ -139,7 +140,7 @@ class Front:
 
     def respond(self, path: str, *, verbose: bool, head_only: bool, last: bool) -> bytes:
         ok, body = self.probes.say(path, verbose=verbose)
-        second = int(time.time())
+        second = int(_CLOCK.time())
         if second != self._second:
             self._second, self._date = second, formatdate(second, usegmt=True)
         closing = "Connection: close\r\n" if last else ""

@@ -52,7 +52,8 @@ def _serving(host: Host) -> Iterator[Trouble]:
 
 def _episode(episode: Episode) -> Trouble:
     tone: Tone = "bad" if episode.status == "unhealthy" else "warn"
-    return Trouble(tone, f"{episode.check} is {episode.status}" + (f": {episode.text}" if episode.text else ""), "/health")
+    told = f": {episode.text}" if episode.text else ""
+    return Trouble(tone, f"{episode.check} is {episode.status}{told}", "/health")
 
 
 async def _incidents(host: Host) -> list[Trouble]:

@@ -99,7 +99,9 @@ async def test_nobody_outside_can_hide_what_the_bot_itself_raises(make_site: Mak
 async def test_what_goes_out_is_without_secrets(make_site: MakeSite) -> None:
     async with make_site() as site:
         sender = await a_sender(site)
-        await sender.raises(title="Leak", text="password=hunter2hunter2", fields={"url": "https://me:hunter2hunter2@db1/"})
+        await sender.raises(
+            title="Leak", text="password=hunter2hunter2", fields={"url": "https://me:hunter2hunter2@db1/"}
+        )
         (signal,) = await kept(site)
         assert "hunter2hunter2" not in signal.text
         assert "hunter2hunter2" not in str(signal.fields)
@@ -130,7 +132,7 @@ async def test_what_is_no_report_is_a_problem(make_site: MakeSite) -> None:
             ({"title": "x", "fields": {"a": None}}, "fields"),
             ({"title": "x", "fields": {f"f{n}": 1 for n in range(21)}}, "fields"),
         ):
-            answer = await sender.raises(**report)  # type: ignore[arg-type]
+            answer = await sender.raises(**report)
             assert answer.status_code == 422, report
             assert told in answer.json()["detail"], report
         assert (await sender.raises(title="x", text="y" * 20_000)).status_code == 413
@@ -200,7 +202,13 @@ async def test_many_alerts_at_once_are_bounded_and_paid_for(make_site: MakeSite,
 async def test_a_notification_without_what_is_needed_is_a_problem(make_site: MakeSite) -> None:
     async with make_site() as site:
         sender = await a_sender(site, "alertmanager")
-        for wrong in ({}, {"alerts": [{"status": "odd"}]}, {"alerts": [{"labels": {"a": 1}, "status": "firing"}]}, []):
+        notifications: tuple[Any, ...] = (
+            {},
+            {"alerts": [{"status": "odd"}]},
+            {"alerts": [{"labels": {"a": 1}, "status": "firing"}]},
+            [],
+        )
+        for wrong in notifications:
             answer = await sender.notifies(wrong)
             assert answer.status_code == 422, wrong
         bare = await sender.notifies({"alerts": [{"status": "firing"}]})
