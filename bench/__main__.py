@@ -4,7 +4,7 @@ import argparse
 
 import anyio
 
-PARTS = ("speed", "growth", "start", "stalls", "discord", "logging", "egress", "deliveries", "backups", "probes")
+PARTS = ("speed", "growth", "start", "stalls", "discord", "logging", "egress", "deliveries", "backups", "probes", "year")
 
 
 def main() -> None:
@@ -101,6 +101,7 @@ _MEASURED = {
     "deliveries": _deliveries,
     "backups": _backups,
     "probes": _probes,
+    "year": _year,
 }
 
 main()
