@@ -4,7 +4,9 @@ import argparse
 
 import anyio
 
-PARTS = ("speed", "growth", "start", "stalls", "discord", "logging", "egress", "deliveries", "backups", "probes", "year")
+PARTS = (
+    "speed", "growth", "start", "stalls", "discord", "logging", "egress", "deliveries", "backups", "probes", "year",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -297,7 +297,8 @@ def erase(connection: Connection, platform: str, names: tuple[str, str]) -> int:
 
 def theirs_by_month(connection: Connection) -> str:
     """SQL for the rows of one person in ``usage_months``, whose key begins with the month."""
-    [(first, last)] = connection.execute("SELECT MIN(month), MAX(month) FROM usage_months")
+    # Not in one statement: SQLite would read all of the table for it.
+    first, last = (connection.execute(f"SELECT {end}(month) FROM usage_months")[0][0] for end in ("MIN", "MAX"))
     months = ", ".join(map(str, range(first, last + 1))) if first is not None else "-1"
     return f"month IN ({months}) AND platform = :platform AND subject IN (:subject, :pseudonym)"
 

@@ -94,8 +94,8 @@ def _of_commands(connection: Connection, span: Span) -> Iterator[Row]:
     ]
     if not commands:
         return
-    [(end,)] = connection.execute("SELECT MAX(hour) + 1 FROM usage_counts WHERE span = 1 AND command = ''")
-    last = int(end) if span.last is None else span.last
+    [(newest,)] = connection.execute("SELECT MAX(hour) FROM usage_counts WHERE span = 1 AND command = ''")
+    last = int(newest) + 1 if span.last is None else span.last
     days = range(-(-span.first // DAY) * DAY, last // DAY * DAY, DAY)
     if span.last is None:
         days = range(days.start, max(days.start, -(-last // DAY) * DAY), DAY)

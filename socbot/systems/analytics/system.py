@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
+from typing import TypeVar
 
 from socbot.config import AnalyticsConfig
 from socbot.dispatch.clock import Clock
@@ -27,6 +28,8 @@ from socbot.systems.analytics.figures import (
 )
 from socbot.systems.analytics.reading import HOUR, Span, Whose
 from socbot.systems.identities import Pseudonyms, storable
+
+T = TypeVar("T")
 
 _DAY = 86_400.0
 _HOURS_IN_DETAIL = 7 * 24
@@ -267,10 +270,10 @@ class Analytics:
         if last - first <= _HOURS_IN_DETAIL + 1:
             return tuple((hour * HOUR, hours.get(hour, Tally())) for hour in range(first, last)), HOUR
         days: dict[date, list[Tally]] = {}
-        for hour, tally in hours.items():
-            days.setdefault(datetime.fromtimestamp(hour * HOUR, self.zone).date(), []).append(tally)
+        for day, tally in self._dated(hours.items()):
+            days.setdefault(day, []).append(tally)
         begins, steps = datetime.fromtimestamp(first * HOUR, self.zone).date(), []
-        while (moment := datetime(begins.year, begins.month, begins.day, tzinfo=self.zone).timestamp()) < last * HOUR:
+        while (moment := self._begins(begins)) < last * HOUR:
             steps.append((moment, _sum(days.get(begins, ()))))
             begins += timedelta(days=1)
         return tuple(steps), _DAY
@@ -313,11 +316,21 @@ class Analytics:
 
     def _by_day(self, by_hour: Iterable[tuple[int, int]]) -> tuple[tuple[date, int], ...]:
         days: dict[date, int] = {}
-        for hour, count in by_hour:
-            if count:
-                day = datetime.fromtimestamp(hour * HOUR, self.zone).date()
-                days[day] = days.get(day, 0) + count
+        for day, count in self._dated(each for each in by_hour if each[1]):
+            days[day] = days.get(day, 0) + count
         return tuple(days.items())
+
+    def _dated(self, by_hour: Iterable[tuple[int, T]]) -> Iterator[tuple[date, T]]:
+        """Each of what is told by the hour, oldest first, with its day in the bot's time zone."""
+        day, ends = date.min, -math.inf
+        for hour, what in by_hour:
+            if hour * HOUR >= ends:
+                day = datetime.fromtimestamp(hour * HOUR, self.zone).date()
+                ends = self._begins(day + timedelta(days=1))
+            yield day, what
+
+    def _begins(self, day: date) -> float:
+        return datetime(day.year, day.month, day.day, tzinfo=self.zone).timestamp()
 
     def _hours_ago(self, days: int | None) -> int:
         return 0 if days is None else int((self._clock.time() - days * _DAY) // HOUR)
