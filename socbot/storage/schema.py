@@ -366,6 +366,7 @@ signals = Table(
     _count("count"),
 )
 Index("signals_at", signals.c.at)
+Index("signals_last_at", signals.c.last_at)
 Index("signals_key", signals.c.key, signals.c.last_at)
 incidents = Table(
     "incidents",

@@ -351,6 +351,8 @@ CREATE INDEX signals_at ON signals (at);
 
 CREATE INDEX signals_key ON signals ("key", last_at);
 
+CREATE INDEX signals_last_at ON signals (last_at);
+
 CREATE TABLE slow_runs (
 	id INTEGER NOT NULL,
 	at DOUBLE NOT NULL,

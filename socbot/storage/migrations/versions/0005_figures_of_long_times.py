@@ -24,6 +24,7 @@ def upgrade() -> None:
     )
     _change_usage()
     _change_profile()
+    op.create_index("signals_last_at", "signals", ["last_at"], unique=False)
 
 
 def _change_usage() -> None:
