@@ -78,7 +78,6 @@ async def read(host: Host, query: Query, viewer: Viewer) -> Overview:
     before = await host.analytics.summary(now - 2 * _DAY, now - _DAY)
     cost = await host.profiler.whole(now - _DAY, now)
     round, jobs = host.health.last, host.supervisor.status()
-    blacklist = await host.blacklist.stats()
     return Overview(
         host.config.bot.name,
         VERSION,
@@ -96,7 +95,7 @@ async def read(host: Host, query: Query, viewer: Viewer) -> Overview:
         cost.p95 if cost is not None else None,
         summary.people,
         host.dispatcher.running,
-        blacklist.permanent + blacklist.temporary,
+        host.blacklist.count("user") + host.blacklist.count("guild"),
         len(jobs),
         sum(job.state == "failed" for job in jobs),
         host.webhooks.backlog,
