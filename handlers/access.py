@@ -77,7 +77,7 @@ async def token_remove(ctx: Context, access: Access, name: Name) -> Confirm:
     count = sum(session.token == name for session in access.sessions())
 
     async def remove(ctx: Context) -> Reply:
-        ended = await access.remove(name, ":".join(ctx.identity))
+        ended = await access.remove(name)
         done = "is removed" if known is not None else "is signed out"
         return Reply.ok(f"`{escape(name, 200)}` {done}; {_counted(ended)} ended with it.")
 

@@ -103,7 +103,7 @@ class Stage:
         await self._let_work()
         self.clock.arrive()
         await self._settle()
-        self.config_path.write_text(self.config_path.read_text().replace(_OFF, ""))
+        self.config_path.write_text(self.config_path.read_text().replace(_WORK, ""))
         await self.bot.reload()
 
     async def _until(self, moment: float) -> None:
@@ -216,7 +216,14 @@ def _programme(crowd: Crowd, begins: float, days: int) -> Iterator[tuple[float, 
     yield from sorted(everything, key=lambda each: each[0])
 
 
-_OFF = "  off: [cpu, machine_cpu]     # days within seconds are work\n"
+_WORK = """\
+  off: [cpu, machine_cpu]     # days within seconds are work, and how long that takes is no news
+  database_ms: {degraded: 20000, unhealthy: 40000}
+  canary_ms: {degraded: 20000, unhealthy: 40000}
+  loop_lag_ms: {degraded: 20000, unhealthy: 40000}
+  memory_mb: {degraded: 4000, unhealthy: 8000}
+  timeout: 30s
+"""
 
 
 def _config(folder: Path, receiver: Receiver, options: Options) -> str:
@@ -236,7 +243,7 @@ logs: {{file: "{folder}/logs/bot.log"}}
 backup: {{folder: "{folder}/backups", paths: ["{folder}/config.yaml"], hourly: false}}
 health:
   interval: 15m
-{_OFF}\
+{_WORK}\
 webhooks: {{allow: ["127.0.0.1:{receiver.port}"], tries: 4, span: 1h}}
 web: {{port: {options.port}}}
 """

@@ -221,7 +221,11 @@ class Access:
 
     async def first_token(self) -> str | None:
         """An owner's token, made now, if there is none at all yet: to be shown once."""
-        return None if self.exists else await self.add(FIRST, "owner", "socbot")
+        if self.exists:
+            return None
+        text = await self.add(FIRST, "owner", "socbot")
+        await self._audit.record("token_add", f"{FIRST} owner")
+        return text
 
     def run_token(self) -> str:
         """A viewer's token that is valid as long as this process and is listed and kept nowhere: for its own machine.
@@ -233,7 +237,7 @@ class Access:
         return text
 
     async def add(self, name: str, role: Role, by: str) -> str:
-        """Make a token, which is returned and not kept.
+        """Make a token, which is returned and not kept. The audit trail has the command that asks for it.
 
         :param by: ``platform:id`` of whoever makes it
         :raises InvalidArgument: if there is one of that name
@@ -241,21 +245,19 @@ class Access:
         """
         text = self._secret()
         token = Token(name, role, by, float(self._clock.time()))
-        entry = self._audit.entry("token added", f"{name}, {role}", by)
         row = {"digest": _digest(text), **structs.asdict(token)}
 
         def write(connection: Connection) -> bool:
             [(count,)] = connection.execute("SELECT COUNT(*) FROM web_tokens")
             if count >= MOST_TOKENS:
                 raise AccessError(f"There are {count} tokens, and more than {MOST_TOKENS} nobody can keep an eye on.")
-            made = connection.change(
-                "INSERT INTO web_tokens (name, role, digest, made_by, made_at, used_at)"
-                " VALUES (:name, :role, :digest, :made_by, :made_at, :used_at) ON CONFLICT (name) DO NOTHING",
-                row,
+            return bool(
+                connection.change(
+                    "INSERT INTO web_tokens (name, role, digest, made_by, made_at, used_at)"
+                    " VALUES (:name, :role, :digest, :made_by, :made_at, :used_at) ON CONFLICT (name) DO NOTHING",
+                    row,
+                )
             )
-            if made:
-                self._audit.append(connection, entry)
-            return bool(made)
 
         async with self._changing:
             if name in CONFIGURED or not await self._database.write(write):
@@ -264,8 +266,8 @@ class Access:
         self.changed()
         return text
 
-    async def remove(self, name: str, by: str) -> int:
-        """Take a token away; how many sessions ended with it.
+    async def remove(self, name: str) -> int:
+        """Take a token away; how many sessions ended with it. The audit trail has the command that asks for it.
 
         A name that sessions have and no stored token, as that of an owner who was sent a link, ends those sessions.
 
@@ -273,12 +275,10 @@ class Access:
         :raises AccessError: if it stands in the configuration
         """
         self.require_removable(name)
-        entry = self._audit.entry("token removed", name, by)
 
         def write(connection: Connection) -> None:
             connection.change("DELETE FROM web_tokens WHERE name = :name", {"name": name})
             _end(connection, name)
-            self._audit.append(connection, entry)
 
         async with self._changing:
             await self._database.write(write)

@@ -285,6 +285,7 @@ def as_it_was(connection: Connection) -> None:
     for table in ("usage_counts", "usage_months", "usage_people", "usage_guilds", "rollups"):
         connection.execute(f"DROP TABLE {table}")
     connection.execute("DROP INDEX usage_guild")
+    connection.execute("DROP INDEX signals_last_at")
     connection.execute("CREATE INDEX usage_command ON usage (command, hour)")
     binary = "BLOB" if connection.dialect == "sqlite" else "BYTEA"
     connection.execute(

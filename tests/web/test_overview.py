@@ -44,7 +44,7 @@ async def test_what_changed_is_told_and_what_only_looked_is_not(make_site: MakeS
     async with make_site(clock=clock) as site:
         await say(site, "!blacklist_add user 666 <b>spam</b>", "!blacklist", "!error_config")
         changes = (await site.facts("/overview"))["changes"]
-        assert [change["title"] for change in changes] == ["blacklist_add", "token added"]
+        assert [change["title"] for change in changes] == ["blacklist_add", "token_add"]
         assert changes[0]["by"] == ":".join(OWNER)
         page = await site.page("/")
         assert "&lt;b&gt;spam" in page
