@@ -9,10 +9,14 @@ from socbot.dispatch.chain import Layer
 
 
 class Finding(Struct, frozen=True):
-    """One thing that is wrong (``error``: such a chain is refused) or costly (``warning``) about an order."""
+    """One thing that is wrong (``error``: such a chain is refused) or costly (``warning``) about an order.
+
+    :param chosen: whether it is somebody's choice, such as a mode, and no oversight
+    """
 
     level: Literal["error", "warning"]
     text: str
+    chosen: bool = False
 
 
 def check_order(layers: Sequence[Layer], required: Sequence[str] = ()) -> tuple[Finding, ...]:
@@ -33,7 +37,7 @@ def check_order(layers: Sequence[Layer], required: Sequence[str] = ()) -> tuple[
     for layer in layers:
         if layer.mode != "enforce" and layer.placement.may_refuse:
             effect = "decides but lets everything pass" if layer.mode == "shadow" else "refuses nobody"
-            findings.append(Finding("warning", f"{layer.name} is in mode {layer.mode}: it {effect}"))
+            findings.append(Finding("warning", f"{layer.name} is in mode {layer.mode}: it {effect}", chosen=True))
     for position, layer in enumerate(active):
         earlier = {other.name for other in active[:position]}
         later = {other.name for other in active[position + 1 :]}

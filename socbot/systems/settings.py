@@ -277,8 +277,10 @@ class Settings:
         return self._overrides.get(key)
 
     def _origin(self, key: str) -> str:
+        """Where ``key`` was set, or the map that it is in; that a section is written says nothing of its keys."""
+        asked = key
         while key:
-            if key in self._loaded.origins and "." in key:
+            if key in self._loaded.origins and ("." in key or key == asked):
                 return self._loaded.origins[key]
             key = key.rpartition(".")[0]
         return "default"

@@ -28,8 +28,14 @@ _LOOKING = """
 LOOKING: Final = frozenset(_LOOKING.split()) | {"incident list", "incident show", "drill status"}
 """Commands that change nothing; the trail has them too."""
 
+_SIGNALLED: Final = frozenset(("alert", "incident open", "incident note", "incident close", "drill start", "drill end"))
+"""Commands whose signal says the same."""
+
 _ROUTINE: Final = frozenset(("sign in", "sign out", "backup"))
 """What happens every day, and is to be seen on a page of its own."""
+
+
+_UNTOLD: Final = LOOKING | _ROUTINE | _SIGNALLED
 
 
 class Change(Struct, frozen=True):
@@ -61,8 +67,8 @@ async def changes(host: Host, since: float, most: int) -> tuple[Change, ...]:
 
 
 def _done(record: Record) -> Change | None:
-    looked = record.action in LOOKING | _ROUTINE or (record.action.endswith("_config") and " " not in record.what)
-    if looked and record.result == "ok":
+    looked = record.action.endswith("_config") and " " not in record.what
+    if record.result == "ok" and (looked or record.action in _UNTOLD):
         return None
     result = "" if record.result == "ok" else f" ({record.result})"
     to = f"/traces/{record.trace_id}" if record.trace_id else "/audit"

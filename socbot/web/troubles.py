@@ -102,4 +102,5 @@ def _chain(host: Host) -> Iterator[Trouble]:
         if layer.placement.kind == "guard" and layer.mode == "off":
             yield Trouble("bad", f"{layer.name} is switched off", "/chain")
     for finding in host.pipeline.findings:
-        yield Trouble("warn", finding.text, "/chain")
+        if not finding.chosen:
+            yield Trouble("warn", finding.text, "/chain")

@@ -55,6 +55,8 @@ async def test_what_wants_somebody_stands_first(make_site: MakeSite, clock: Fake
     async with make_site(clock=clock) as site:
         await site.bot.health.ask()
         assert (await site.facts("/overview"))["troubles"] == []
+        await say(site, "!pipeline_mode rate_limit shadow")
+        assert (await site.facts("/overview"))["troubles"] == []  # which is somebody's choice
         await say(site, "!maintenance on", "!incident open high raid in #general")
         texts = [trouble["text"] for trouble in (await site.facts("/overview"))["troubles"]]
         assert any("raid in #general" in text for text in texts)

@@ -35,7 +35,7 @@ async def test_every_key_is_there_with_where_it_comes_from_and_what_it_is_for(
     make_site: MakeSite, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOCBOT_BOT__NAME", "<Bot>")
-    path = written(tmp_path, "rate_limit: {window: 30s}\n")
+    path = written(tmp_path, "rate_limit: {window: 30s}\nmiddleware: [blacklist, rate_limit]\n")
     async with make_site(config=path, clock=clock) as site:
         await site.bot.dispatch(owner_said("!rate_limit_config set burst 12"))
         facts = await site.facts("/settings")
@@ -45,6 +45,7 @@ async def test_every_key_is_there_with_where_it_comes_from_and_what_it_is_for(
     assert (window["value"], window["default"], window["origin"]) == ("30s", "1m", "config.yaml line 3")
     assert (burst["value"], burst["origin"], burst["set_at"]) == ("12", "set", clock.time())
     assert burst["purpose"] == "commands of one user at once, and as many in each window on average"
+    assert [key(facts, each)["origin"] for each in ("middleware", "handlers")] == ["config.yaml line 4", "default"]
     assert (decay["origin"], decay["changed"], decay["editable"]) == ("default", False, True)
     assert (key(facts, "bot.name")["origin"], key(facts, "bot.name")["value"]) == ("SOCBOT_BOT__NAME", "<Bot>")
     assert "&lt;Bot&gt;" in page

@@ -17,7 +17,7 @@ from socbot.web.troubles import Trouble, troubles
 from socbot.web.view import View, Viewer
 
 _DAY: Final = 86_400.0
-_MOST_CHANGES: Final = 40
+_MOST_CHANGES: Final = 25
 _MOST_COMMANDS: Final = 8
 
 
