@@ -82,6 +82,7 @@ class Pages:
         )
         env.filters |= {
             "bytes": size,
+            "change": change,
             "chart": drawn,
             "decimal": decimal,
             "duration": duration,
@@ -193,6 +194,11 @@ def percent(share: float | None) -> str:
     if share is None:
         return "–"
     return f"{share:.0%}" if share in (0, 1) or share >= 0.1 else f"{share:.1%}" if share >= 0.001 else "<0.1%"
+
+
+def change(share: float) -> str:
+    """By how much something has grown: +25%, -8%, 13 times."""
+    return f"{share + 1:,.0f} times" if share >= 9 else f"{share:+.0%}"
 
 
 def seconds(value: float | None) -> str:

@@ -26,7 +26,7 @@ async def test_what_was_used_is_counted_and_compared(make_site: MakeSite, clock:
         assert sum(tally["ok"] for _, tally in facts["steps"]) == 1
         page = await site.page("/commands")
         assert "4 commands in the last 7 days, by 3 people; 50% of those that ran failed." in page
-        assert "+100 % against the 7 days before" in page
+        assert "+100% against the 7 days before" in page
         assert 'href="/commands/broken"' in page
         assert (await site.facts("/commands?days=30"))["tally"]["ok"] == 3
         assert (await site.facts("/commands?days=1"))["before"]["ok"] == 0
