@@ -200,7 +200,7 @@ async def test_a_token_is_made_shown_once_and_taken_away(make_site: MakeSite) ->
         assert (await act(site, "token_remove", {"confirm": asked.json()["confirm"]})).status_code == 200
         assert (await site.visitor.get("/api/v1/overview", headers=token)).status_code == 401
         done = [each[:2] for each in await audited(site.bot) if each[1].startswith("token_")]
-        assert done == [(ME, "token_remove"), (f"{PLATFORM}:somebody", "token_add")]
+        assert done == [(ME, "token_remove"), (f"{PLATFORM}:somebody", "token_add"), ("socbot", "token_add")]
 
 
 # -- who, and how it is refused -----------------------------------------------------------------------
