@@ -101,7 +101,7 @@ def test_the_dashboard_tells_of_the_present(shown: Shown) -> None:
     overview = shown.facts("/overview")
     assert overview["live"]["ok"]
     assert abs(overview["checked_at"] - SystemClock().time()) < 3_600
-    assert overview["health"] != "unknown"
+    assert overview["health"] == "healthy"
 
 
 def test_a_process_ends_when_it_has_played_and_leaves_nothing(tmp_path: Path) -> None:

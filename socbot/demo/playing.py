@@ -103,8 +103,6 @@ class Stage:
         await self._let_work()
         self.clock.arrive()
         await self._settle()
-        self.config_path.write_text(self.config_path.read_text().replace(_WORK, ""))
-        await self.bot.reload()
 
     async def _until(self, moment: float) -> None:
         while (left := moment - self.clock.time()) > 0 and self.clock.behind > 0:
@@ -216,16 +214,6 @@ def _programme(crowd: Crowd, begins: float, days: int) -> Iterator[tuple[float, 
     yield from sorted(everything, key=lambda each: each[0])
 
 
-_WORK = """\
-  off: [cpu, machine_cpu]     # days within seconds are work, and how long that takes is no news
-  database_ms: {degraded: 20000, unhealthy: 40000}
-  canary_ms: {degraded: 20000, unhealthy: 40000}
-  loop_lag_ms: {degraded: 20000, unhealthy: 40000}
-  memory_mb: {degraded: 4000, unhealthy: 8000}
-  timeout: 30s
-"""
-
-
 def _config(folder: Path, receiver: Receiver, options: Options) -> str:
     return f"""\
 # What the demonstration runs with: a bot like any other, on a store of its own.
@@ -241,9 +229,15 @@ middleware:
 storage: {{url: "sqlite:///{folder}/data/socbot.db"}}
 logs: {{file: "{folder}/logs/bot.log"}}
 backup: {{folder: "{folder}/backups", paths: ["{folder}/config.yaml"], hourly: false}}
-health:
+health:                       # days within seconds are work, and how long that takes is no news
   interval: 15m
-{_WORK}\
+  timeout: 30s
+  database_ms: {{degraded: 20000, unhealthy: 40000}}
+  canary_ms: {{degraded: 20000, unhealthy: 40000}}
+  loop_lag_ms: {{degraded: 20000, unhealthy: 40000}}
+  memory_mb: {{degraded: 4000, unhealthy: 8000}}
+  cpu_percent: {{degraded: 2000, unhealthy: 4000}}
+  machine_cpu_percent: {{degraded: 101, unhealthy: 102}}
 webhooks: {{allow: ["127.0.0.1:{receiver.port}"], tries: 4, span: 1h}}
 web: {{port: {options.port}}}
 """

@@ -22,7 +22,7 @@ def shown() -> Iterator[Shown]:
         yield shown
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while it runs, this thread's event loop is Playwright's
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cookies(shown: Shown, browser: Browser) -> Any:
     """Of a browser that is signed in as the owner."""
     context = browser.new_context(**DESKTOP)

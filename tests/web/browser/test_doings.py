@@ -19,7 +19,7 @@ SOON = 15_000
 def viewer(shown: Shown) -> Iterator[str]:
     """The token of somebody who may look."""
     yield shown.ask(shown.bot.access.add, "a-viewer", "viewer", "test")
-    shown.ask(shown.bot.access.remove, "a-viewer", "test")
+    shown.ask(shown.bot.access.remove, "a-viewer")
 
 
 def test_signing_in_and_out(shown: Shown, look: Look) -> None:
