@@ -57,7 +57,7 @@ def the_map_server() -> Iterator[Beat]:
     yield Beat(15.2, receiver(broken=True))
     yield Beat(15.0, world("map_server", 390.0))
     yield Beat(14.6, world("map_server", 1_250.0))
-    yield Beat(14.2, administrator("!alert high The map server does not answer"))
+    yield Beat(14.5, administrator("!alert high The map server does not answer"))
     yield Beat(13.7, world("map_server", 47.0))
     yield Beat(13.1, receiver(broken=False))
     yield Beat(12.9, owner("!test_webhook ops"))
