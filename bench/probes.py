@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from subprocess import PIPE
-from time import perf_counter, process_time
+from time import perf_counter, thread_time
 
 import anyio
 import anyio.lowlevel
@@ -40,7 +40,9 @@ PACE = 1_000
 
 
 class Cost(Struct, frozen=True):
-    """One slice: processor seconds of the whole process for each command, and how long the answers took meanwhile."""
+    """One slice: seconds of the processor that the loop's thread spent on each command, and how long the answers took
+    meanwhile.
+    """
 
     command: float
     answers: tuple[float, ...] = ()
@@ -109,34 +111,30 @@ async def _slice(bot: Bot, asker: Asker | None, *, pace: int, kept: bool = True)
         await anyio.sleep(0.2)
     prepared = [structs.replace(each, text="!bench_ping") for each in messages(1_000, "full")]
     await bot.telemetry.flush()
-    count, began, burnt = 0, perf_counter(), process_time()
+    count, began, spent = 0, perf_counter(), 0.0
     while (passed := perf_counter() - began) < SECONDS:
+        before = thread_time()
         await bot.dispatch(structs.replace(prepared[count % len(prepared)], id=f"{began}-{count}"))
+        spent += thread_time() - before
         count += 1
         if pace:
             await anyio.sleep(max(0.0, count / pace - passed))
         elif count % TURN == 0:
             await anyio.lowlevel.checkpoint()
     answers = () if asker is None else await asker.end()
-    await bot.telemetry.flush()  # what was put off is the slice's own
-    return Cost((process_time() - burnt) / count, answers)
+    return Cost(spent / count, answers)
 
 
 def report(found: dict[tuple[str, str], list[tuple[Cost, Cost]]]) -> str:
-    """Medians of the ratios within each round, and the answers of all rounds.
-
-    Where commands leave the loop a rest, the process's idle turns would be counted as their cost: no ratio there.
-    """
+    """Medians of the ratios within each round, and the answers of all rounds."""
     lines = [
         f"{RATE} questions a second:",
         "",
-        "| commands | connections | processor for a command, to one unasked | answers | P50 ms | P99 ms | worst ms |",
+        "| commands | connections | a command on the loop, to one unasked | answers | P50 ms | P99 ms | worst ms |",
         "|--|--|--:|--:|--:|--:|--:|",
     ]
     for (pace, way), rounds in found.items():
         ratio = f"{statistics.median(asked.command / alone.command for alone, asked in rounds):.3f}"
-        if pace != RESTLESS:
-            ratio = "–"
         answers = sorted(each for _, asked in rounds for each in asked.answers)
         half, most = (answers[int(len(answers) * share)] * 1e3 for share in (0.5, 0.99))
         lines.append(
