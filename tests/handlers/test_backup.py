@@ -71,6 +71,7 @@ def config_file(tmp_path: Path) -> Path:
     path.write_text(
         f"storage: {{url: 'sqlite:///{tmp_path}/data/socbot.db'}}\n"
         f"backup: {{enabled: false, folder: '{tmp_path}/backups', paths: ['{path}']}}\n"
+        "rate_limit: {cooldown: 0s}\n"  # how long the test takes is to turn nobody away
     )
     return path
 
