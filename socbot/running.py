@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -90,20 +90,13 @@ def _each(group: ExceptionGroup[E]) -> Iterator[E]:
 
 
 async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], started: Callable[[], None]) -> int:
-    watchdog = Watchdog(lambda stall: bot.health.note_stall(stall.where, stall.stack))
-    draining = anyio.CancelScope()
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(bot)
-        await stack.enter_async_context(watchdog)
-        tasks = await stack.enter_async_context(anyio.create_task_group())
+    watchdog, draining = watchdog_of(bot), anyio.CancelScope()
+    async with bot, watchdog, anyio.create_task_group() as tasks:
         started()
         if bot.config.web.enabled:
             bot.access.require_token()
         transport = connect(bot)
-        bot.vitals.loop_lag = watchdog.lag
-        bot.vitals.stalls = lambda: watchdog.stalls
-        bot.vitals.worst_lag = watchdog.worst
-        bot.health.liveness.overdue = lambda: watchdog.stalled
+        have_watched(bot, watchdog)
         await tasks.start(_obey_signals, bot, transport, watchdog, draining)
         if loaded.path is not None and loaded.config.bot.watch_config:
             tasks.start_soon(_watch, bot, transport, watchdog, str(loaded.path))
@@ -123,6 +116,18 @@ async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], 
         await transport.close()
         tasks.cancel_scope.cancel()
     return bot.lifecycle.exit_code
+
+
+def watchdog_of(bot: Bot) -> Watchdog:
+    """What watches the loop of ``bot``, and tells its health of stalls."""
+    return Watchdog(lambda stall: bot.health.note_stall(stall.where, stall.stack))
+
+
+def have_watched(bot: Bot, watchdog: Watchdog) -> None:
+    """Have ``bot``, once both run, go by what ``watchdog`` sees."""
+    bot.vitals.loop_lag, bot.vitals.worst_lag = watchdog.lag, watchdog.worst
+    bot.vitals.stalls = lambda: watchdog.stalls
+    bot.health.liveness.overdue = lambda: watchdog.stalled
 
 
 async def _show(bot: Bot) -> None:

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from contextlib import AsyncExitStack, closing
+from contextlib import closing
 from socket import create_server
 
 import anyio
@@ -13,9 +13,8 @@ from socbot.demo.people import SPAMMERS
 from socbot.demo.playing import Demo, Options, playing
 from socbot.dispatch.clock import SystemClock
 from socbot.exit_codes import EXIT_OK
-from socbot.running import ConsoleTransport
+from socbot.running import ConsoleTransport, have_watched, watchdog_of
 from socbot.transports.console import Console
-from socbot.watchdog import Watchdog
 from socbot.web import Web
 
 
@@ -48,14 +47,9 @@ async def _live(demo: Demo) -> None:
     bot = demo.bot
     console = Console(bot.zone)
     bot.on_notice(console.show)
-    watchdog = Watchdog(lambda stall: bot.health.note_stall(stall.where, stall.stack))
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(watchdog)
-        web = await stack.enter_async_context(Web(bot))
-        tasks = await stack.enter_async_context(anyio.create_task_group())
-        bot.vitals.loop_lag, bot.vitals.worst_lag = watchdog.lag, watchdog.worst
-        bot.vitals.stalls = lambda: watchdog.stalls
-        bot.health.liveness.overdue = lambda: watchdog.stalled
+    watchdog = watchdog_of(bot)
+    async with watchdog, Web(bot) as web, anyio.create_task_group() as tasks:
+        have_watched(bot, watchdog)
         await _tell_sights(demo)
         console.write(await _address(demo, web))
         console.write("Here you are the owner: try !help, !pipeline or !error_dashboard. Ctrl-C ends.")

@@ -100,11 +100,11 @@ class LogWriter:
         with self._following:
             self._followers = (*self._followers, follower)
 
-        def leave() -> None:
-            with self._following:
-                self._followers = tuple(each for each in self._followers if each is not follower)
+        return lambda: self._leave(follower)
 
-        return leave
+    def _leave(self, follower: Follower) -> None:
+        with self._following:
+            self._followers = tuple(each for each in self._followers if each is not follower)
 
     def set_aside(self, name: str) -> "Future[list[str]]":
         """Have the log begin anew, its former contents kept under ``name``; see ``RotatingFile.set_aside``."""
@@ -167,7 +167,7 @@ class LogWriter:
             try:
                 follower(line)
             except Exception:  # the line is written all the same
-                self._followers = tuple(each for each in self._followers if each is not follower)
+                self._leave(follower)
         return written
 
     def _tell_loss(self, batch: list[Event]) -> None:
