@@ -277,8 +277,9 @@ class Bot:
         self.signals.deliver_by(self.webhooks.enqueue, self.webhooks.wake)
         self.incidents = Incidents(database, clock, self.random, self.signals)
         self.blacklist = Blacklist(database, clock, config.blacklist, self._is_protected, self.audit)
-        self.rate_limiter = RateLimiter(database, clock, config.rate_limit, self.blacklist, self.signals, self.audit)
-        self.rate_limiter.links = self.links
+        self.rate_limiter = RateLimiter(
+            database, clock, config.rate_limit, self.blacklist, self.signals, self.audit, self.links
+        )
         self.profiler = Profiler(database, flush, clock, config.profiler, pseudonyms)
         self.traces = Traces(database, flush, clock, config.analytics, pseudonyms)
         self.errors = Errors(
@@ -291,7 +292,7 @@ class Bot:
             signals=self.signals,
             name_of=pseudonyms.of,
             zone=zone,
-            page=lambda error_id: self.links.to("errors", *filter(None, (error_id,))),
+            links=self.links,
         )
         self.analytics = Analytics(database, flush, clock, config.analytics, pseudonyms, zone)
         self.erasure = Erasure(database, self._flush_all, clock, pseudonyms)
@@ -341,7 +342,7 @@ class Bot:
             notify=self.notify,
             redact=self.redactor,
             zone=zone,
-            page=lambda: self.links.to("health"),
+            links=self.links,
         )
         self.health.switch.call = through(self.egress)
         self.health.add(*self._checks(config), *chain.from_iterable(map(checks_of, config.health.checks)))

@@ -135,25 +135,18 @@ class Records:
     async def history(self, name: str, limit: int, before: float | None = None) -> tuple[Run, ...]:
         """The last runs of a job, newest first; of those that started before a moment if one is given."""
         earlier = "" if before is None else " AND started_at < :before"
-        values: dict[str, Any] = {"job": name, "limit": limit}
-        rows = await self._store.read(
-            lambda connection: connection.execute(
-                f"SELECT job, started_at, seconds, outcome, error FROM job_runs WHERE job = :job{earlier}"
-                " ORDER BY id DESC LIMIT :limit",
-                values if before is None else values | {"before": before},
-            )
-        )
-        return tuple(Run(*row) for row in rows)
+        return await self._runs(f"job = :job{earlier}", {"job": name, "before": before}, limit)
 
     async def since(self, moment: float) -> tuple[Run, ...]:
         """What ran since, by any job, newest first; of the newest ``MOST_RECENT`` runs on record."""
-        rows = await self._store.read(
-            lambda connection: connection.execute(
-                "SELECT job, started_at, seconds, outcome, error FROM job_runs"
-                " WHERE id > (SELECT MAX(id) FROM job_runs) - :most AND started_at >= :since ORDER BY id DESC",
-                {"since": moment, "most": MOST_RECENT},
-            )
+        recent = "id > (SELECT MAX(id) FROM job_runs) - :limit AND started_at >= :since"
+        return await self._runs(recent, {"since": moment}, MOST_RECENT)
+
+    async def _runs(self, where: str, values: Values, limit: int) -> tuple[Run, ...]:
+        sql = (
+            f"SELECT job, started_at, seconds, outcome, error FROM job_runs WHERE {where} ORDER BY id DESC LIMIT :limit"
         )
+        rows = await self._store.read(lambda connection: connection.execute(sql, {**values, "limit": limit}))
         return tuple(Run(*row) for row in rows)
 
     async def slowest(self, limit: int) -> tuple[Slowest, ...]:

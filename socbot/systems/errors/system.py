@@ -48,8 +48,9 @@ from socbot.systems.errors.records import (
     Uncounted,
     Wanted,
 )
-from socbot.systems.errors.watch import Pace, Page, Watch, nowhere
+from socbot.systems.errors.watch import Pace, Watch
 from socbot.systems.identities import storable
+from socbot.systems.links import Links
 from socbot.systems.signals import Draft, Signals
 from socbot.tracebacks import Redact, describe
 
@@ -96,7 +97,7 @@ class Errors:
 
     :param redact: takes the secrets out of all that is kept
     :param name_of: how a user is written down
-    :param page: the address of an error's page, for notices
+    :param links: to the pages of errors, for notices
     :param notify: tells the owner; called by the job ``error_check`` alone, as is
     :param signals: by which other systems are told
     :ivar zone: the bot's time zone, in which hours and days are told
@@ -116,7 +117,7 @@ class Errors:
         signals: Signals | None = None,
         name_of: Callable[[Identity], str] = _own_name,
         zone: tzinfo = UTC,
-        page: Page = nowhere,
+        links: Links | None = None,
     ) -> None:
         self._name_of = name_of
         self.zone = zone
@@ -124,7 +125,7 @@ class Errors:
         self._redact: Redact = redact or Redactor()
         self._notify, self._signals = notify, signals
         self._config = config
-        self._watch = Watch(config, page)
+        self._watch = Watch(config, links or Links())
         self._resolved: set[str] = set()
         self._muted: dict[str, float] = {}
         self._bursts: dict[str, _Burst] = {}

@@ -1,14 +1,14 @@
 """What the owner is told of the errors, and when: at once, but never in a storm."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterator
 
 from msgspec import Struct
 
 from socbot.config import ErrorsConfig
 from socbot.dispatch.replies import Field, Reply, escape, moment
 from socbot.systems.errors.records import Record
+from socbot.systems.links import Links
 from socbot.systems.signals import Draft
 
 _BETWEEN_CRITICAL = 60.0
@@ -23,14 +23,6 @@ class News(Struct, frozen=True):
 
     notice: Reply
     signal: Draft
-
-
-Page: TypeAlias = Callable[[str], str]
-"""The address of the page of an error, or of all of them; empty while none is served."""
-
-
-def nowhere(error_id: str) -> str:
-    return ""
 
 
 class Pace(Struct, frozen=True):
@@ -58,9 +50,8 @@ class Watch:
       goes on is told again every hour.
     """
 
-    def __init__(self, config: ErrorsConfig, page: Page = nowhere) -> None:
-        """:param page: the address of an error's page; empty where there is none"""
-        self._page = page
+    def __init__(self, config: ErrorsConfig, links: Links) -> None:
+        self._links = links
         self._seen: dict[str, float] = {}
         self._held: list[tuple[Record, bool]] = []
         self._critical_told = float("-inf")
@@ -103,7 +94,7 @@ class Watch:
     def due(self, now: float) -> Iterator[News]:
         """What is to be told now."""
         if self._held and now - self._critical_told >= _BETWEEN_CRITICAL:
-            yield News(single_notice(self._held, self._page), single_signal(self._held))
+            yield News(single_notice(self._held, self._links), single_signal(self._held))
             self._held, self._critical_told = [], now
         episode = self._episode
         if episode is None:
@@ -125,7 +116,7 @@ class Watch:
                 Field("Top Error Types", episode.top_types),
                 Field("Critical", str(episode.critical)),
                 Field("Action", "See `error_dashboard` and `error_trends`; the end of it will be told."),
-                *_page_field(self._page("")),
+                *self._links.field("errors"),
             ),
             tone="warn",
             private=True,
@@ -201,7 +192,7 @@ def single_signal(held: list[tuple[Record, bool]]) -> Draft:
     )
 
 
-def single_notice(held: list[tuple[Record, bool]], page: Page = nowhere) -> Reply:
+def single_notice(held: list[tuple[Record, bool]], links: Links) -> Reply:
     """One error, critical or of a resolved group, and how many others there are."""
     record = _chosen(held)
     came_back = [record.group_id for record, came_back in held if came_back]
@@ -220,15 +211,11 @@ def single_notice(held: list[tuple[Record, bool]], page: Page = nowhere) -> Repl
             Field("Severity", record.severity),
             Field("Message", escape(record.message, 300) or "none", inline=False),
             Field("Error id", f"`{record.error_id}`"),
-            *_page_field(page(record.error_id)),
+            *links.field("errors", record.error_id),
         ),
         tone="error",
         private=True,
     )
-
-
-def _page_field(address: str) -> tuple[Field, ...]:
-    return (Field("Page", address, inline=False),) if address else ()
 
 
 def _recovered(episode: _Episode, now: float) -> Reply:

@@ -124,21 +124,20 @@ def draft(change: Change) -> Draft:
     )
 
 
-def notices(changes: Iterable[Change], page: str = "") -> Iterable[Reply]:
+def notices(changes: Iterable[Change], page: tuple[Field, ...] = ()) -> Iterable[Reply]:
     """What the owner is told: one notice of what is worse, one of what is well again.
 
-    :param page: the address where there is more; empty where there is none
+    :param page: what leads to where there is more
     """
-    where = (Field("Page", page, inline=False),) if page else ()
     news = [change for change in changes if change.is_news]
     bad = [change.episode for change in news if change.what != "ended"]
     good = [change.episode for change in news if change.what == "ended"]
     if bad:
         status = worst(*(episode.status for episode in bad))
         tone: Literal["error", "warn"] = "error" if status == "unhealthy" else "warn"
-        yield Reply("See `health`.", f"🩺 Health: {status}", where, tuple(map(_bad, bad)), tone, private=True)
+        yield Reply("See `health`.", f"🩺 Health: {status}", page, tuple(map(_bad, bad)), tone, private=True)
     if good:
-        yield Reply("", "🩺 Health: recovered", where, tuple(map(_good, good)), "ok", private=True)
+        yield Reply("", "🩺 Health: recovered", page, tuple(map(_good, good)), "ok", private=True)
 
 
 def _bad(episode: Episode) -> str:

@@ -29,6 +29,7 @@ from socbot.systems.health.meters import Stall
 from socbot.systems.health.probes import Fact, Liveness, Probe, Readiness, probe
 from socbot.systems.health.records import Episode, Result, Round, Step
 from socbot.systems.health.switch import SWITCH, Switch
+from socbot.systems.links import Links
 from socbot.systems.signals import Signals
 from socbot.systems.vitals import Vitals
 from socbot.tracebacks import Redact
@@ -84,7 +85,7 @@ class Health:
     :param notify: tells the owner
     :param redact: takes the secrets out of what checks raise
     :param zone: the bot's own
-    :param page: the address of the page of health, for notices; empty while there is none
+    :param links: to the page of health, for notices
     """
 
     def __init__(
@@ -99,10 +100,10 @@ class Health:
         notify: Notify,
         redact: Redact,
         zone: tzinfo = UTC,
-        page: Callable[[], str] = lambda: "",
+        links: Links | None = None,
     ) -> None:
         self.zone = zone
-        self._page = page
+        self._links = links or Links()
         self._database, self._clock, self._config, self._signals = database, clock, config, signals
         self._closing, self._notify = closing, notify
         self._measuring = Measuring(clock, redact)
@@ -345,5 +346,5 @@ class Health:
             log = _log.info if change.what == "ended" else _log.warning
             log("%s %s: %s, %s", change.episode.check, change.what, change.episode.status, change.episode.text)
         if self._config.notify:
-            for notice in notices(changes, self._page()):
+            for notice in notices(changes, self._links.field("health")):
                 await self._notify(notice)

@@ -159,8 +159,8 @@ class RateLimiter:
     Decisions are made on monotonic time. What is stored is wall time, and is turned back when it is loaded.
 
     :param signals: told of whom the ladder lists
+    :param links: to the page of whom it lists
     :ivar violated: how many violations since the start came to what
-    :ivar links: of which page that tells; none unless somebody sets them
     """
 
     def __init__(
@@ -171,18 +171,18 @@ class RateLimiter:
         blacklist: Blacklist,
         signals: Signals | None = None,
         audit: Audit | None = None,
+        links: Links | None = None,
     ) -> None:
         """:raises ConfigError: if the configuration is impossible"""
         self.check(config)
         self._database, self._clock, self._config, self._blacklist = database, clock, config, blacklist
-        self._signals, self._audit = signals, audit
+        self._signals, self._audit, self._links = signals, audit, links or Links()
         self._limiter = Limiter(config, Table(config.max_users))
         self._sharing = SharedLimits(database, clock)
         self._muted: dict[Identity, float] = {}
         self._exempt: dict[Identity, float] = {}
         self._enforcement = Enforcement(database)
         self.violated: Counter[Action] = Counter()
-        self.links = Links()
 
     def enforce_with(self, platform: str, enforcer: Enforcer, patience: float = 3.0) -> None:
         """Have timeouts carried out on ``platform`` too; ``patience`` is the seconds that each call has."""
@@ -350,7 +350,7 @@ class RateLimiter:
 
     def _tell_of_listing(self, connection: Connection, entry: Entry) -> None:
         if self._signals is not None:
-            self._signals.write(connection, _listed(entry, self.links))
+            self._signals.write(connection, _listed(entry, self._links))
         if self._audit is not None:
             what = f"user {':'.join(entry.identity)}, {entry.reason}"
             self._audit.append(connection, self._audit.entry("blacklist", what, "rate_limit"))
