@@ -27,6 +27,7 @@ from socbot.jobs.schedules import Continuous
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
+from socbot.storage.sql import like
 from socbot.systems.identities import storable
 from socbot.tracebacks import Redact
 
@@ -449,7 +450,7 @@ def find(connection: Connection, wanted: Wanted, count: int, before: int | None)
         "action": "lower(action) = :action",
         "result": "lower(result) LIKE :result ESCAPE '!'",
     }
-    likes = {"who": f"%{_like(wanted.who)}%", "action": wanted.action.lower(), "result": f"{_like(wanted.result)}%"}
+    likes = {"who": f"%{like(wanted.who)}%", "action": wanted.action.lower(), "result": f"{like(wanted.result)}%"}
     given = [name for name in clauses if getattr(wanted, name)]
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM audit WHERE id > :floor AND id < :before"
@@ -460,11 +461,6 @@ def find(connection: Connection, wanted: Wanted, count: int, before: int | None)
     records = tuple(Record(*row) for row in rows)
     following = records[-1].id if len(records) == count else floor + 1
     return Found(records, following if following > HEAD_ROW + 1 else None)
-
-
-def _like(text: str) -> str:
-    """``text`` as a part of a pattern, in which nothing of it stands for anything else."""
-    return text.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 def _piece(connection: Connection, sound: Head) -> tuple[Head, Flaw | None, int, bool]:

@@ -25,6 +25,7 @@ from socbot.jobs.schedules import Every
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
+from socbot.storage.sql import like
 from socbot.systems.audit import Audit
 from socbot.systems.identities import storable
 
@@ -502,7 +503,6 @@ def _find(connection: Connection, kind: Kind, identity: Identity) -> Entry | Non
 
 
 def _listing(connection: Connection, kind: Kind | None, text: str, now: float, limit: int, skip: int) -> list[Listed]:
-    pattern = storable(text).lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
     where = "(b.expires_at IS NULL OR b.expires_at > :now)"
     where += " AND b.kind = :kind" if kind is not None else ""
     where += " AND LOWER(b.platform || ':' || b.subject) LIKE :pattern ESCAPE '!'" if text else ""
@@ -511,7 +511,7 @@ def _listing(connection: Connection, kind: Kind | None, text: str, now: float, l
         " FROM blacklist b LEFT JOIN blacklist_attempts a"
         f" ON a.platform = b.platform AND a.kind = b.kind AND a.subject = b.subject WHERE {where}"
         " ORDER BY b.added_at DESC, b.subject LIMIT :limit OFFSET :skip",
-        {"now": now, "kind": kind, "pattern": f"%{pattern}%", "limit": limit, "skip": skip},
+        {"now": now, "kind": kind, "pattern": f"%{like(storable(text))}%", "limit": limit, "skip": skip},
     )
     return [Listed(Entry(*entry), blocked, at) for *entry, blocked, at in rows]
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from socbot.storage.connection import Connection, Row, Values
+from socbot.storage.sql import batches, listed
 from socbot.systems.analytics.counting import (
     DAY,
     ENDINGS,
@@ -105,18 +106,13 @@ def _of_commands(connection: Connection, span: Span) -> Iterator[Row]:
     for each, first, stop in pieces:
         if first >= stop:
             continue
-        for some in _batches(commands):
-            places = ", ".join(f":c{number}" for number in range(len(some)))
+        for some in batches(commands, _AT_ONCE):
+            names, values = listed(some)
             yield from connection.execute(
-                f"SELECT command, {_SUMS} FROM usage_counts WHERE span = :span AND command IN ({places})"
+                f"SELECT command, {_SUMS} FROM usage_counts WHERE span = :span AND command IN ({names})"
                 " AND hour >= :first AND hour < :stop GROUP BY command",
-                {"span": each, "first": first, "stop": stop} | {f"c{number}": name for number, name in enumerate(some)},
+                {**values, "span": each, "first": first, "stop": stop},
             )
-
-
-def _batches(names: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(names), _AT_ONCE):
-        yield names[start : start + _AT_ONCE]
 
 
 # -- people -------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from socbot.storage.connection import Connection, Row
+from socbot.storage.connection import Connection, Row, Values
+from socbot.storage.sql import like, listed
 from socbot.systems.errors.anatomy import Severity
 
 State: TypeAlias = Literal["open", "resolved"]
@@ -279,20 +280,30 @@ def find(connection: Connection, error_id: str) -> Record | None:
 
 def newest(connection: Connection, count: int, severity: Severity | None = None) -> list[Record]:
     """The newest records, newest first."""
-    where = "WHERE severity = :severity" if severity else ""
-    sql = f"{_SELECT_RECORD} {where} {_NEWEST_FIRST} LIMIT :count"
-    return [_record(row) for row in connection.execute(sql, {"severity": severity, "count": count})]
+    return _records(connection, "severity = :severity" if severity else "1 = 1", {"severity": severity}, count)
 
 
 def search(connection: Connection, query: str, count: int) -> list[Record]:
     """The newest records that have ``query`` in the command, the user's id, the type, the message or an id."""
-    pattern = query.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
     columns = ("command", "subject", "type", "message", "error_id", "group_id")
     where = " OR ".join(f"LOWER({column}) LIKE :pattern ESCAPE '!'" for column in columns)
-    rows = connection.execute(
-        f"{_SELECT_RECORD} WHERE {where} {_NEWEST_FIRST} LIMIT :count", {"pattern": f"%{pattern}%", "count": count}
-    )
-    return [_record(row) for row in rows]
+    return _records(connection, where, {"pattern": f"%{like(query)}%"}, count)
+
+
+def occurrences(connection: Connection, group_id: str, limit: int) -> list[Record]:
+    """The newest records of a group, newest first."""
+    return _records(connection, "group_id = :group_id", {"group_id": group_id}, limit)
+
+
+def of_user(connection: Connection, platform: str, subject: str, limit: int) -> list[Record]:
+    """The newest records of what befell somebody, newest first."""
+    who = {"platform": platform, "subject": subject}
+    return _records(connection, "platform = :platform AND subject = :subject", who, limit)
+
+
+def _records(connection: Connection, where: str, values: Values, limit: int) -> list[Record]:
+    sql = f"{_SELECT_RECORD} WHERE {where} {_NEWEST_FIRST} LIMIT :limit"
+    return [_record(row) for row in connection.execute(sql, {**values, "limit": limit})]
 
 
 def group(connection: Connection, group_id: str) -> Group | None:
@@ -341,7 +352,7 @@ def listing(connection: Connection, wanted: Wanted, now: float) -> list[Listed]:
     )
     if not rows:
         return []
-    ids, names = _each([group_id for group_id, _, _ in rows])
+    names, ids = listed([group_id for group_id, _, _ in rows])
     found = connection.execute(f"{_SELECT_GROUP} WHERE g.group_id IN ({names}) {_GROUP_BY}", ids)
     known = {group.group_id: group for group in map(_group, found)}
     courses = _courses(connection, names, ids, wanted.since)
@@ -398,12 +409,6 @@ def _courses(
     return {group_id: tuple(hours) for group_id, hours in found.items()}
 
 
-def _each(values: Sequence[str]) -> tuple[dict[str, str], str]:
-    """``values`` by names, and the names as a list in SQL."""
-    named = {f"v{number}": value for number, value in enumerate(values)}
-    return named, ", ".join(f":{name}" for name in named)
-
-
 def standings(connection: Connection, now: float) -> dict[Standing, int]:
     """How many groups stand in which way."""
     sql = f"SELECT {_STANDING}, COUNT(*) FROM error_groups g GROUP BY 1"
@@ -419,28 +424,6 @@ def commands(connection: Connection, limit: int) -> tuple[str, ...]:
         {"limit": limit},
     )
     return tuple(command for command, _ in rows)
-
-
-def occurrences(connection: Connection, group_id: str, limit: int) -> list[Record]:
-    """The newest records of a group, newest first."""
-    return [
-        _record(row)
-        for row in connection.execute(
-            f"{_SELECT_RECORD} WHERE group_id = :group_id {_NEWEST_FIRST} LIMIT :limit",
-            {"group_id": group_id, "limit": limit},
-        )
-    ]
-
-
-def of_user(connection: Connection, platform: str, subject: str, limit: int) -> list[Record]:
-    """The newest records of what befell somebody, newest first."""
-    return [
-        _record(row)
-        for row in connection.execute(
-            f"{_SELECT_RECORD} WHERE platform = :platform AND subject = :subject {_NEWEST_FIRST} LIMIT :limit",
-            {"platform": platform, "subject": subject, "limit": limit},
-        )
-    ]
 
 
 def hours(connection: Connection, since: float) -> list[HourCount]:

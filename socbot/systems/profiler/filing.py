@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct, structs
 
 from socbot.storage.connection import Connection
+from socbot.storage.sql import batches, listed
 from socbot.systems.profiler.figures import COMMAND, Profile, SlowRun
 from socbot.systems.profiler.measuring import Run
 from socbot.systems.rollups import advance, all_upto, hold
@@ -149,23 +150,17 @@ def _stored(connection: Connection, keys: Iterable[Key]) -> dict[Key, Sketch]:
     for span, hour, command, _, _ in sketches:
         commands.setdefault((span, hour), set()).add(command)
     for (span, hour), names in commands.items():
-        for some in _batches(sorted(names)):
-            places = ", ".join(f":c{number}" for number in range(len(some)))
-            values = {"span": span, "hour": hour} | {f"c{number}": name for number, name in enumerate(some)}
+        for some in batches(sorted(names), _AT_ONCE):
+            wanted, values = listed(some)
             for command, part, status, packed in connection.execute(
                 "SELECT command, part, status, sketch FROM profile"
-                f" WHERE span = :span AND hour = :hour AND command IN ({places})",
-                values,
+                f" WHERE span = :span AND hour = :hour AND command IN ({wanted})",
+                {**values, "span": span, "hour": hour},
             ):
                 key = (span, hour, command, part, status)
                 if key in sketches:
                     sketches[key] = Sketch.from_bytes(packed)
     return sketches
-
-
-def _batches(names: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(names), _AT_ONCE):
-        yield names[start : start + _AT_ONCE]
 
 
 def _store(connection: Connection, sketches: dict[Key, Sketch]) -> None:
