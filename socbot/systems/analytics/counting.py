@@ -10,7 +10,8 @@ so that no question reads more than a few thousand rows:
 - ``usage_months``: rows that are too old to be kept by the hour.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Final, TypeAlias
 
@@ -73,16 +74,12 @@ OF_PILE: Final = f"{PILE}, {OF_ENDINGS}, SUM(seconds), MIN(first_at), MAX(last_a
 
 def month_of(hour: int) -> int:
     """The month that ``hour`` lies in, in UTC, as it is stored."""
-    from datetime import UTC, datetime
-
     day = datetime.fromtimestamp(hour * 3600, UTC)
     return day.year * 12 + day.month - 1
 
 
 def hour_of(month: int) -> int:
     """The first hour of ``month``."""
-    from datetime import UTC, datetime
-
     return int(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp()) // 3600
 
 
@@ -301,7 +298,3 @@ def theirs_by_month(connection: Connection) -> str:
     first, last = (connection.execute(f"SELECT {end}(month) FROM usage_months")[0][0] for end in ("MIN", "MAX"))
     months = ", ".join(map(str, range(first, last + 1))) if first is not None else "-1"
     return f"month IN ({months}) AND platform = :platform AND subject IN (:subject, :pseudonym)"
-
-
-Step: TypeAlias = Callable[[Connection, int], bool]
-"""One short transaction of many, given what to stop before; whether there is more to do."""

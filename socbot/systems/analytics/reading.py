@@ -1,6 +1,6 @@
 """Questions to the tables of analytics, each answered from a few thousand rows however many there are."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -51,6 +51,28 @@ def tally_of(counts: Iterable[int | None]) -> Tally:
     return Tally(*(int(count or 0) for count in counts))
 
 
+def together(tallies: Iterable[Tally]) -> Tally:
+    """All of them as one."""
+    ok = failed = refused = invalid = unknown = 0
+    for each in tallies:
+        ok += each.ok
+        failed += each.failed
+        refused += each.refused
+        invalid += each.invalid
+        unknown += each.unknown
+    return Tally(ok, failed, refused, invalid, unknown)
+
+
+def _added_up(rows: Iterable[Row]) -> dict[str, Tally]:
+    """By command, of rows that begin with one and how many ended in each way; a command may have several."""
+    found: dict[str, list[int]] = {}
+    for command, *counts in rows:
+        known = found.setdefault(command, [0] * len(ENDINGS))
+        for position, count in enumerate(counts[: len(ENDINGS)]):
+            known[position] += int(count)
+    return {command: Tally(*counts) for command, counts in found.items()}
+
+
 # -- everybody together -------------------------------------------------------------------------------
 
 
@@ -75,16 +97,12 @@ def hours(connection: Connection, span: Span, command: str = "") -> list[Row]:
 
 def by_command(connection: Connection, span: Span) -> tuple[CommandTally, ...]:
     """The most used first."""
-    found: dict[str, list[int]] = {}
-    for command, *counts in _of_commands(connection, span):
-        known = found.setdefault(command, [0] * len(ENDINGS))
-        for position, count in enumerate(counts):
-            known[position] += int(count)
-    return ranked(CommandTally(command, Tally(*counts)) for command, counts in found.items())
+    return by_use(_added_up(_of_commands(connection, span)))
 
 
-def ranked(tallies: Iterable[CommandTally]) -> tuple[CommandTally, ...]:
-    named = (each for each in tallies if each.command and each.tally.commands)
+def by_use(tallies: Mapping[str, Tally]) -> tuple[CommandTally, ...]:
+    """The most used first, and of those used as often, by their names."""
+    named = (CommandTally(command, tally) for command, tally in tallies.items() if command and tally.commands)
     return tuple(sorted(named, key=lambda each: (-each.tally.commands, each.command)))
 
 
@@ -215,20 +233,16 @@ def people_in(connection: Connection, span: Span) -> list[tuple[tuple[str, str],
 
 def of_user(connection: Connection, person: Values) -> UserUsage:
     theirs = "platform = :platform AND subject IN (:subject, :pseudonym)"
-    found: dict[str, list[int]] = {}
-    for command, *counts in (
-        *connection.execute(f"SELECT command, {OF_ENDINGS} FROM usage WHERE {theirs} GROUP BY command", person),
-        *connection.execute(
-            f"SELECT command, {_SUMS} FROM usage_months WHERE {theirs_by_month(connection)} GROUP BY command", person
-        ),
-    ):
-        known = found.setdefault(command, [0] * len(ENDINGS))
-        for position, count in enumerate(counts):
-            known[position] += int(count)
-    tally = Tally(*map(sum, zip(*found.values(), strict=True))) if found else Tally()
+    months = theirs_by_month(connection)
+    found = _added_up(
+        (
+            *connection.execute(f"SELECT command, {OF_ENDINGS} FROM usage WHERE {theirs} GROUP BY command", person),
+            *connection.execute(f"SELECT command, {_SUMS} FROM usage_months WHERE {months} GROUP BY command", person),
+        )
+    )
+    tally = together(found.values())
     rank, others = _rank(connection, person, tally.commands)
-    commands = ranked(CommandTally(command, Tally(*counts)) for command, counts in found.items())
-    return UserUsage(tally, commands, rank if tally.commands else None, others + (1 if tally.commands else 0))
+    return UserUsage(tally, by_use(found), rank if tally.commands else None, others + (1 if tally.commands else 0))
 
 
 def _rank(connection: Connection, person: Values, total: int) -> tuple[int, int]:
@@ -256,9 +270,7 @@ def _rank(connection: Connection, person: Values, total: int) -> tuple[int, int]
 def of_guild(connection: Connection, platform: str, guild: str) -> tuple[dict[str, Tally], float | None, float | None]:
     """How the commands in a guild ended, by command, and when the first and the last of them were."""
     values = {"platform": platform, "guild": guild, "mark": upto(connection, TOTALS)}
-    found: dict[str, list[int]] = {}
-    moments: list[tuple[float, float]] = []
-    for command, *counts, first_at, last_at in (
+    rows = (
         *connection.execute(
             f"SELECT command, {_COUNTS}, first_at, last_at FROM usage_guilds"
             " WHERE platform = :platform AND guild = :guild",
@@ -269,15 +281,9 @@ def of_guild(connection: Connection, platform: str, guild: str) -> tuple[dict[st
             " WHERE platform = :platform AND guild = :guild AND hour >= :mark GROUP BY command",
             values,
         ),
-    ):
-        known = found.setdefault(command, [0] * len(ENDINGS))
-        for position, count in enumerate(counts):
-            known[position] += int(count)
-        moments.append((first_at, last_at))
-    tallies = {command: Tally(*counts) for command, counts in found.items()}
-    if not moments:
-        return tallies, None, None
-    return tallies, min(first for first, _ in moments), max(last for _, last in moments)
+    )
+    first_at, last_at = min((row[-2] for row in rows), default=None), max((row[-1] for row in rows), default=None)
+    return _added_up(rows), first_at, last_at
 
 
 def hours_of_guild(connection: Connection, platform: str, guild: str) -> list[tuple[int, int]]:

@@ -202,18 +202,8 @@ class Analytics:
 
         def read(connection: Connection) -> Usage:
             tally, first_at, last_at = reading.whole(connection, Span(), command) if command else (Tally(), None, None)
-            lately = reading.recent(connection, whose)
             by_hour = _named(reading.hours(connection, Span(), command))
-            return Usage(
-                tally,
-                reading.ranked([CommandTally(command, tally)]),
-                reading.most_active(connection, whose, lately),
-                reading.how_many(connection, whose, lately),
-                first_at,
-                last_at,
-                self._lately(by_hour),
-                self._by_day(by_hour),
-            )
+            return self._usage(connection, whose, {command: tally}, first_at, last_at, by_hour)
 
         return await self._database.read(read)
 
@@ -225,20 +215,31 @@ class Analytics:
 
         def read(connection: Connection) -> Usage:
             tallies, first_at, last_at = reading.of_guild(connection, platform, id)
-            lately = reading.recent(connection, whose)
             by_hour = reading.hours_of_guild(connection, platform, id)
-            return Usage(
-                _sum(tallies.values()),
-                reading.ranked(CommandTally(command, tally) for command, tally in tallies.items()),
-                reading.most_active(connection, whose, lately),
-                reading.how_many(connection, whose, lately),
-                first_at,
-                last_at,
-                self._lately(by_hour),
-                self._by_day(by_hour),
-            )
+            return self._usage(connection, whose, tallies, first_at, last_at, by_hour)
 
         return await self._database.read(read)
+
+    def _usage(
+        self,
+        connection: Connection,
+        whose: Whose,
+        tallies: Mapping[str, Tally],
+        first_at: float | None,
+        last_at: float | None,
+        by_hour: list[tuple[int, int]],
+    ) -> Usage:
+        lately = reading.recent(connection, whose)
+        return Usage(
+            reading.together(tallies.values()),
+            reading.by_use(tallies),
+            reading.most_active(connection, whose, lately),
+            reading.how_many(connection, whose, lately),
+            first_at,
+            last_at,
+            self._lately(by_hour),
+            self._by_day(by_hour),
+        )
 
     async def of_user(self, identity: Identity) -> UserUsage:
         """All that one person did."""
@@ -259,7 +260,9 @@ class Analytics:
             if to_now:
                 people = reading.how_many(connection, Whose(), reading.recent(connection, Whose()), span.first * HOUR)
             by_step, step = self._by_step(hours, since, until)
-            return Summary(_sum(hours.values()), reading.by_command(connection, span), by_step, step, people)
+            return Summary(
+                reading.together(hours.values()), reading.by_command(connection, span), by_step, step, people
+            )
 
         return await self._database.read(read)
 
@@ -274,7 +277,7 @@ class Analytics:
             days.setdefault(day, []).append(tally)
         begins, steps = datetime.fromtimestamp(first * HOUR, self.zone).date(), []
         while (moment := self._begins(begins)) < last * HOUR:
-            steps.append((moment, _sum(days.get(begins, ()))))
+            steps.append((moment, reading.together(days.get(begins, ()))))
             begins += timedelta(days=1)
         return tuple(steps), _DAY
 
@@ -339,14 +342,3 @@ class Analytics:
 def _named(rows: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
     """Commands by hour, of rows that say how many ended in each way."""
     return [(row[0], sum(row[1:5])) for row in rows]
-
-
-def _sum(tallies: Iterable[Tally]) -> Tally:
-    ok = failed = refused = invalid = unknown = 0
-    for each in tallies:
-        ok += each.ok
-        failed += each.failed
-        refused += each.refused
-        invalid += each.invalid
-        unknown += each.unknown
-    return Tally(ok, failed, refused, invalid, unknown)
