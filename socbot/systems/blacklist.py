@@ -3,11 +3,14 @@
 The store is the truth. What the hot path asks, whether somebody is listed now, is answered from memory: two
 look-ups, whatever the number of entries. While the bot is up, an entry ends by the monotonic clock, so that a step
 of the wall clock neither frees nor traps anyone; the stored end counts after a restart.
+
+Where several processes share the store, each follows what the others write to the history of the list.
 """
 
 import heapq
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -21,11 +24,13 @@ from socbot.dispatch.messages import Identity
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import escape
 from socbot.jobs.job import Job
-from socbot.jobs.schedules import Every
+from socbot.jobs.schedules import Continuous, Every
+from socbot.storage import tail
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
 from socbot.storage.sql import like
+from socbot.storage.tail import Mark
 from socbot.systems.audit import Audit
 from socbot.systems.identities import storable
 
@@ -33,6 +38,11 @@ Kind: TypeAlias = Literal["user", "guild"]
 
 MAX_REASON = 500
 """Characters of a reason that are kept."""
+
+FOLLOWING = 1.0
+"""Seconds between two looks at what other processes have changed."""
+
+_HISTORY = "blacklist_history"
 
 _COLUMNS = "platform, kind, subject, reason, added_by, added_at, expires_at, source"
 
@@ -118,14 +128,28 @@ class NotListed(UserError):
         return text
 
 
-_End: TypeAlias = tuple[float, Kind, Identity]
+_End: TypeAlias = tuple[float, Kind, Identity, float]
+"""When an entry ends, in monotonic seconds, and when it does in the store."""
 
 
 class _Index(Struct):
-    """Until when each is listed, in monotonic seconds, and those that end by themselves as a heap."""
+    """Until when each is listed, in monotonic seconds, and those that end by themselves as a heap.
+
+    :param mark: how far the history has been read; None where no other process writes it
+    """
 
     ends: dict[Kind, dict[Identity, float]]
     ending: list[_End]
+    mark: Mark | None = None
+
+
+class _Followed(Struct, frozen=True):
+    """What became of an entry that another process, or this one, has changed; moments as the store has them."""
+
+    kind: Kind
+    identity: Identity
+    listed: bool
+    expires_at: float | None
 
 
 class Blacklist:
@@ -149,6 +173,8 @@ class Blacklist:
         self._ends: dict[Kind, dict[Identity, float]] = {"user": {}, "guild": {}}
         self._users, self._guilds = self._ends["user"], self._ends["guild"]
         self._ending: list[_End] = []
+        self._mark: Mark | None = None
+        self._mine: dict[tuple[Kind, Identity], float | None] = {}
         self._changing = anyio.Lock()
         self.problem: str | None = "not loaded yet"
 
@@ -165,14 +191,19 @@ class Blacklist:
         self._config = config
 
     def jobs(self) -> tuple[Job, ...]:
-        return (
-            Job(
-                "blacklist_sweep",
-                self.sweep,
-                Every(self._config.sweep_interval),
-                description="Moves expired entries of the blacklist to its history; loads it again if that failed",
-            ),
+        sweep = Job(
+            "blacklist_sweep",
+            self.sweep,
+            Every(self._config.sweep_interval),
+            description="Moves expired entries of the blacklist to its history; loads it again if that failed",
         )
+        follow = Job(
+            "blacklist_follow",
+            self.follow,
+            Continuous(),
+            description="Takes over what other processes on the same store change of the blacklist",
+        )
+        return (sweep, follow) if self._database.dialect == "postgresql" else (sweep,)
 
     async def load(self) -> None:
         """Read who is listed. If the store cannot be read, ``problem`` says why and everybody is shut out."""
@@ -182,14 +213,50 @@ class Blacklist:
 
     async def _load(self) -> None:
         to_monotonic = self.clock.monotonic() - self.clock.time()
+        before = None if self._mark is None or self._mark.whole else self._mark
         try:
-            index = await self._database.read(lambda connection: _read_index(connection, to_monotonic))
+            index = await self._database.read(lambda connection: _read_index(connection, to_monotonic, before))
         except StoreError as error:
             self.problem = str(error) or type(error).__name__
             return
-        self._ends, self._ending = index.ends, index.ending
+        self._ends, self._ending, self._mark = index.ends, index.ending, index.mark
         self._users, self._guilds = index.ends["user"], index.ends["guild"]
+        self._mine.clear()
         self.problem = None
+
+    async def follow(self) -> None:
+        """Take over what other processes change, until cancelled."""
+        while True:
+            await self.clock.sleep(FOLLOWING)
+            with suppress(StoreError):  # the next look finds all that this one did not
+                await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Take over what other processes have changed up to now.
+
+        :raises StoreError: if the store cannot be read; what is known stays in force
+        """
+        with anyio.CancelScope(shield=True):
+            async with self._changing:
+                mark = self._mark
+                if mark is None or self.problem is not None:
+                    return
+                news = await self._database.read(lambda connection: _read_news(connection, mark))
+                if news is None:
+                    await self._load()
+                else:
+                    self._mark = news[1]
+                    self._apply(news[0])
+
+    def _apply(self, changes: Sequence[_Followed]) -> None:
+        for each in changes:
+            key = (each.kind, each.identity)
+            if key in self._mine and self._mine.pop(key) == each.expires_at and each.listed:
+                continue  # it counts from when this process made it: the wall clock may have been set since
+            if each.listed:
+                self._remember(each.kind, each.identity, each.expires_at)
+            else:
+                self._ends[each.kind].pop(each.identity, None)
 
     # -- the hot path -----------------------------------------------------------------------------------
 
@@ -242,7 +309,7 @@ class Blacklist:
             async with self._changing:
                 was_listed = self.is_listed(kind, identity)
                 replaced = await self._database.write(lambda connection: _added(connection, entry, also))
-                self._remember(kind, identity, entry.expires_at)
+                self._changed(kind, identity, entry.expires_at)
         return entry, replaced if was_listed else None
 
     async def remove(self, kind: Kind, identity: Identity, *, reason: str, by: str) -> Entry:
@@ -283,19 +350,21 @@ class Blacklist:
     async def _sweep(self) -> None:
         now, due = self.clock.monotonic(), []
         while self._ending and self._ending[0][0] <= now:
-            end, kind, identity = heapq.heappop(self._ending)
-            if self._ends[kind].get(identity) == end:  # it was not changed or removed since
-                due.append((end, kind, identity))
+            ending = heapq.heappop(self._ending)
+            if self._ends[ending[1]].get(ending[2]) == ending[0]:  # it was not changed or removed since
+                due.append(ending)
         if not due:
             return
         at = self.clock.time()
 
         def move(connection: Connection) -> None:
-            for _, kind, identity in due:
-                _drop(connection, kind, identity, "expired", "blacklist", at, "")
-            if self._audit is not None:
-                ended = ", ".join(f"{kind} {':'.join(identity)}" for _, kind, identity in due)
-                self._audit.append(connection, self._audit.entry("expired", ended, "blacklist"))
+            ended = [
+                f"{kind} {':'.join(identity)}"
+                for _, kind, identity, expires_at in due
+                if _expire(connection, kind, identity, expires_at, at)
+            ]
+            if ended and self._audit is not None:
+                self._audit.append(connection, self._audit.entry("expired", ", ".join(ended), "blacklist"))
 
         try:
             await self._database.write(move)
@@ -303,8 +372,14 @@ class Blacklist:
             for each in due:
                 heapq.heappush(self._ending, each)
             raise
-        for _, kind, identity in due:
+        for _, kind, identity, _ in due:
             del self._ends[kind][identity]
+
+    def _changed(self, kind: Kind, identity: Identity, expires_at: float | None) -> None:
+        """An entry was made or changed by this process."""
+        if self._mark is not None:
+            self._mine[kind, identity] = expires_at
+        self._remember(kind, identity, expires_at)
 
     def _remember(self, kind: Kind, identity: Identity, expires_at: float | None) -> None:
         if expires_at is None:
@@ -312,7 +387,7 @@ class Blacklist:
             return
         end = self.clock.monotonic() + expires_at - self.clock.time()
         self._ends[kind][identity] = end
-        heapq.heappush(self._ending, (end, kind, identity))
+        heapq.heappush(self._ending, (end, kind, identity, expires_at))
 
     def _require_loaded(self) -> None:
         if self.problem is not None:
@@ -370,7 +445,7 @@ class Blacklist:
 
                 await self._database.write(store)
                 for number, entry in enumerate(taken):
-                    self._remember(entry.kind, entry.identity, entry.expires_at)
+                    self._changed(entry.kind, entry.identity, entry.expires_at)
                     if number % 2_000 == 1_999:
                         await anyio.lowlevel.checkpoint()  # others run while a long list is read in
         return plan
@@ -474,8 +549,9 @@ def _key(kind: Kind, identity: Identity) -> dict[str, Any]:
     return {"platform": identity[0], "kind": kind, "subject": identity[1]}
 
 
-def _read_index(connection: Connection, to_monotonic: float) -> _Index:
-    index = _Index({"user": {}, "guild": {}}, [])
+def _read_index(connection: Connection, to_monotonic: float, before: Mark | None) -> _Index:
+    shared = connection.dialect == "postgresql"
+    index = _Index({"user": {}, "guild": {}}, [], tail.here(connection, _HISTORY, before) if shared else None)
     kind: Kind
     for platform, kind, subject, expires_at in connection.execute(
         "SELECT platform, kind, subject, expires_at FROM blacklist"
@@ -483,9 +559,29 @@ def _read_index(connection: Connection, to_monotonic: float) -> _Index:
         end = math.inf if expires_at is None else expires_at + to_monotonic
         index.ends[kind][platform, subject] = end
         if expires_at is not None:
-            index.ending.append((end, kind, (platform, subject)))
+            index.ending.append((end, kind, (platform, subject), expires_at))
     heapq.heapify(index.ending)
     return index
+
+
+def _read_news(connection: Connection, mark: Mark) -> tuple[list[_Followed], Mark] | None:
+    """What has become of the entries that were changed since; None if the whole list is to be read again."""
+    found = tail.read_on(connection, _HISTORY, mark)
+    if found is None:
+        return None
+    ids, mark = found
+    if not ids:
+        return [], mark
+    rows = connection.execute(
+        "SELECT DISTINCT h.kind, h.platform, h.subject, b.subject, b.expires_at FROM blacklist_history h"
+        " LEFT JOIN blacklist b ON b.platform = h.platform AND b.kind = h.kind AND b.subject = h.subject"
+        " WHERE h.id >= :first AND h.id <= :last",
+        {"first": ids[0], "last": ids[-1]},
+    )
+    return [
+        _Followed(kind, (platform, subject), listed is not None, expires_at)
+        for kind, platform, subject, listed, expires_at in rows
+    ], mark
 
 
 def _read_counts(connection: Connection) -> tuple[int, int]:
@@ -563,6 +659,15 @@ def _drop(
         )
         _write_history(connection, action, entry, by, now, reason)
     return entry
+
+
+def _expire(connection: Connection, kind: Kind, identity: Identity, expires_at: float, now: float) -> bool:
+    """Move the entry to the history, if it still is the one that ends now: another process may have changed it."""
+    entry = _find(connection, kind, identity)
+    if entry is None or entry.expires_at != expires_at:
+        return False
+    _drop(connection, kind, identity, "expired", "blacklist", now, "")
+    return True
 
 
 def _write_history(connection: Connection, action: str, entry: Entry, by: str, now: float, reason: str) -> None:
