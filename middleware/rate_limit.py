@@ -67,7 +67,7 @@ class RateLimit:
         return None if refusal is None else self._refused(ctx, refusal)
 
     async def _decide_together(self, ctx: Context) -> Refused | None:
-        refusal = await self._limits.hit_together(ctx.identity, ctx.command.name)
+        refusal = await self._limits.hit_together(ctx.identity, ctx.command.name, ctx.command.permission)
         decision = None if refusal is None else self._refused(ctx, refusal)
         return decision if decision is None or isinstance(decision, Refused) else await decision
 
@@ -87,6 +87,9 @@ class RateLimit:
 
 
 def _wait_reply(refusal: Refusal) -> Reply:
+    if refusal.limit == "no store":
+        told = "Who may run how much cannot be looked up just now. Try again in a moment."
+        return Reply(told, tone="warn", private=True, fleeting=15.0)
     remaining = Field("Remaining", f"{refusal.retry_after:.1f} s")
     if refusal.limit == "burst":
         limit = Field("Limit", f"{refusal.burst} commands in {Duration(refusal.window)}")

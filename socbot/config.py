@@ -68,6 +68,16 @@ class LadderStep(Struct, frozen=True, forbid_unknown_fields=True):
     duration: Annotated[float, Meta(gt=0, le=315_360_000)] | None = None
 
 
+WithoutStore: TypeAlias = Literal["local", "open", "closed"]
+
+
+class WithoutStoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What becomes of commands while the store of the shared limits does not answer, by who may run them."""
+
+    public: WithoutStore = "local"
+    admin: WithoutStore = "local"
+
+
 class RateLimitConfig(Struct, frozen=True, forbid_unknown_fields=True):
     cooldown: Seconds = 3.0
     burst: Annotated[int, Meta(ge=1, le=10_000)] = 10
@@ -86,6 +96,8 @@ class RateLimitConfig(Struct, frozen=True, forbid_unknown_fields=True):
     exempt_admins: bool = True
     max_users: Annotated[int, Meta(ge=1_000, le=10_000_000)] = 1_000_000
     shared: bool = False
+    processes: Annotated[int, Meta(ge=1, le=1_000)] = 1
+    without_store: WithoutStoreConfig = WithoutStoreConfig()
 
 
 class ProfilerConfig(Struct, frozen=True, forbid_unknown_fields=True):

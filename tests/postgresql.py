@@ -32,6 +32,11 @@ class Server:
         self._run("initdb", "-D", data, "-U", "socbot", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 
     @property
+    def pid(self) -> int:
+        """Of the server's first process, which has made all others."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().partition("\n")[0])
+
+    @property
     def socket(self) -> str:
         """The Unix socket by which it is reached."""
         return str(self._folder / ".s.PGSQL.5432")

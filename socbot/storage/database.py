@@ -43,6 +43,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+_ALONE = 2.0
+"""Seconds after which what does not answer is given up on the connection of ``alone``, since somebody waits for it."""
+
 
 class Database:
     """Transactions off the event loop: on one thread those that write, on another those that only read.
@@ -177,7 +180,8 @@ async def _postgresql(config: StorageConfig, clock: Clock, revisions: Revisions)
         "database", lambda: brought_up_to_date(PostgresSession(config.url, patience), revisions), clock, patience
     )
     reader = Lane("database-reader", lambda: PostgresSession(config.url, patience, read_only=True), clock, patience)
-    alone = Lane("database-alone", lambda: PostgresSession(config.url, patience), clock, patience, group=1)
+    hurried = min(patience, _ALONE)
+    alone = Lane("database-alone", lambda: PostgresSession(config.url, hurried), clock, hurried, group=1)
     try:
         await writer.run(lambda connection: None)
         yield Database("postgresql", writer, reader, alone)

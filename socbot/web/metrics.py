@@ -310,6 +310,7 @@ class _Looked(Struct, frozen=True):
     limited: int
     limit: int
     timed_out: int
+    apart: bool
     violated: dict[str, int]
     listed: dict[str, int]
     list_known: bool
@@ -332,6 +333,7 @@ async def _look(host: Host) -> _Looked:
         limiter.tracked,
         limiter.config.max_users,
         len(limiter.timed_out()),
+        limiter.apart,
         {"warn": 0, "timeout": 0, "blacklist": 0} | dict(limiter.violated),
         {"user": blacklist.count("user"), "guild": blacklist.count("guild")},
         blacklist.available,
@@ -345,6 +347,7 @@ def _looked(found: _Looked) -> Iterator[Metric]:
     yield _one("rate_limit_users", "Users whose limits are remembered", found.limited)
     yield _one("rate_limit_users_limit", "Users that can be remembered at once", found.limit)
     yield _one("rate_limit_timeouts", "Users who are timed out now", found.timed_out)
+    yield _one("rate_limit_apart", "1 while processes that are to keep one limit cannot", found.apart)
     yield _counter("rate_limit_violations", "Violations, by what they cost", _by(found.violated), "action")
     yield _gauge("blacklist_entries", "Users and guilds that are listed", _by(found.listed), "kind")
     yield _one(

@@ -10,7 +10,7 @@ from socbot.systems.rate_limit.quota import TOLERANCE, Quota
 from socbot.systems.rate_limit.sharing import BURST, COOLDOWN, Shared
 from socbot.systems.rate_limit.table import FRESH, State, Table, read, write
 
-Limit: TypeAlias = Literal["cooldown", "command cooldown", "burst", "timeout"]
+Limit: TypeAlias = Literal["cooldown", "command cooldown", "burst", "timeout", "no store"]
 
 QUIET = 30.0
 """Seconds between two answers to one abuser."""
@@ -62,6 +62,7 @@ class Limiter:
     def configure(self, config: RateLimitConfig) -> None:
         """:raises ValueError: if the configuration would admit nothing"""
         self.quota = Quota(config.burst, config.window)
+        self._part = Quota(max(1, config.burst // config.processes), config.window)
         self._cooldown = config.cooldown
         self.cooldowns = config.cooldowns
         self._tolerance = config.tolerance
@@ -103,6 +104,32 @@ class Limiter:
             self.restore_command(identity, command, now + left.get(command, 0.0), now)
         burst_wait, held = (shared.wait if shared.scope == scope else 0.0 for scope in (BURST, command))
         return self._refuse(identity, now, (used, cooling, silent, refusals), burst_wait, held)
+
+    def hold_to_part(self, identity: Identity, command: str, before: State, now: float) -> Refusal | None:
+        """Admit what ``hit`` has admitted only within this process's part of the burst.
+
+        :param before: as for ``agree``
+        """
+        used, cooling, silent, refusals = self.state(identity, now)
+        others = used - self.quota.window / self.quota.burst  # what ``hit`` had added is of another size
+        used_after, wait = self._part.use(others, now)
+        if not wait:
+            self._save(identity, (used_after, cooling, silent, refusals), now)
+            return None
+        self._end_cooldown(identity, command, now)
+        return self._refuse(identity, now, (used_after, *before[1:]), wait, 0.0)
+
+    def take_back(self, identity: Identity, command: str, before: State, wait: float, now: float) -> Refusal:
+        """Refuse what ``hit`` has admitted, for a reason that is not the user's and ends in ``wait`` seconds.
+
+        :param before: as for ``agree``
+        """
+        used, _, silent, _ = self.state(identity, now)
+        told = silent <= now
+        silent = now + QUIET if told else silent
+        self._end_cooldown(identity, command, now)
+        self._save(identity, (used - self.quota.window / self.quota.burst, before[1], silent, before[3]), now)
+        return Refusal("no store", wait, self.quota.burst, self.quota.window, told)
 
     def state(self, identity: Identity, now: float) -> State:
         return self.table.get(hash(identity), now)
@@ -154,6 +181,11 @@ class Limiter:
         self.restore_command(identity, command, until, now)
         if len(self.unsaved_cooldowns) < MOST_UNSAVED:
             self.unsaved_cooldowns[identity, command] = until
+
+    def _end_cooldown(self, identity: Identity, command: str, now: float) -> None:
+        if command in self.cooldowns:
+            self.restore_command(identity, command, now, now)
+            self.unsaved_cooldowns.pop((identity, command), None)
 
     def _refuse(self, identity: Identity, now: float, state: State, burst_wait: float, held: float) -> Refusal:
         used, cooling, silent, refusals = state

@@ -18,7 +18,7 @@ PATIENCE = 0.1
 """Seconds within which the database must have answered; then the process decides by what it knows itself."""
 
 APART = 1.0
-"""Seconds for which it then asks no more."""
+"""Seconds for which it then asks no more, so that nothing waits and a server that comes back is not run against."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,13 +62,18 @@ def shares(config: RateLimitConfig, command: str) -> tuple[Share, ...]:
 class SharedLimits:
     """Asks the database, and says when it does not answer.
 
-    :ivar apart: whether each process limits by itself just now, because the database does not answer
+    :ivar apart: whether the limits are not kept together just now, because the database does not answer
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
         self._ask_again = 0.0
         self.apart = False
+
+    @property
+    def asks_in(self) -> float:
+        """Seconds until the database is asked again."""
+        return max(0.0, self._ask_again - self._clock.monotonic())
 
     async def use(self, identity: Identity, needed: tuple[Share, ...]) -> Shared | None:
         """Use all of ``needed`` or nothing; None if the database did not say."""
@@ -90,7 +95,7 @@ class SharedLimits:
         if apart:
             self._ask_again = self._clock.monotonic() + APART
             if not self.apart:
-                _log.warning("limits are kept by each process for itself: %s", reason)
+                _log.warning("limits are not kept together, and rate_limit.without_store applies: %s", reason)
         elif self.apart:
             _log.info("limits are kept together again")
         self.apart = apart

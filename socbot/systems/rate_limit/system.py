@@ -9,9 +9,10 @@ import anyio
 import anyio.lowlevel
 from msgspec import Struct, structs
 
-from socbot.config import LadderStep, RateLimitConfig
+from socbot.config import LadderStep, RateLimitConfig, WithoutStore
 from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import Clock
+from socbot.dispatch.commands import Permission
 from socbot.dispatch.messages import Identity
 from socbot.dispatch.outcomes import Outcome
 from socbot.documents import ConfigError
@@ -264,16 +265,31 @@ class RateLimiter:
         """Whether they should and cannot just now: each limits by itself then."""
         return self._sharing.apart
 
-    async def hit_together(self, identity: Identity, command: str) -> Refusal | None:
-        """``hit`` in all processes that share the store; where the store does not answer, in this one."""
+    async def hit_together(self, identity: Identity, command: str, permission: Permission = "public") -> Refusal | None:
+        """``hit`` in all processes that share the store; where the store does not answer, as ``without_store`` says.
+
+        :param permission: who may run the command
+        """
+        rule = self._without_store(permission)
+        if rule == "open" and self._sharing.asks_in:
+            return self.muted(identity)
         before = self._limiter.state(identity, self._clock.monotonic())
         refusal = self.hit(identity, command)
         if refusal is not None:
             return refusal
         shared = await self._sharing.use(identity, shares(self._config, command))
-        if shared is None:
-            return None
-        return self._limiter.agree(identity, command, shared, before, self._clock.monotonic())
+        now = self._clock.monotonic()
+        if shared is not None:
+            return self._limiter.agree(identity, command, shared, before, now)
+        if rule == "local":
+            return self._limiter.hold_to_part(identity, command, before, now)
+        if rule == "closed":
+            return self._limiter.take_back(identity, command, before, self._sharing.asks_in, now)
+        return None
+
+    def _without_store(self, permission: Permission) -> WithoutStore:
+        config = self._config.without_store
+        return {"public": config.public, "admin": config.admin, "owner": "open"}[permission]
 
     def muted(self, identity: Identity) -> Refusal | None:
         """The refusal of a user who is timed out, whatever the command; otherwise None."""
