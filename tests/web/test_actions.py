@@ -11,6 +11,7 @@ import pytest
 from socbot.bot import Bot
 from socbot.config import RateLimitConfig, WebhooksConfig
 from socbot.dispatch.context import Context
+from socbot.dispatch.messages import Message, User
 from socbot.dispatch.replies import Reply
 from socbot.systems.access import FIRST, PLATFORM, Role
 from socbot.testing import FakeClock, owner_said
@@ -206,19 +207,48 @@ async def test_a_token_is_made_shown_once_and_taken_away(make_site: MakeSite) ->
 # -- who, and how it is refused -----------------------------------------------------------------------
 
 
+@pytest.mark.promise("P01")
 @pytest.mark.promise("P38")
-@pytest.mark.parametrize("role", ["viewer", "sender"])
-async def test_whoever_is_no_owner_gets_nothing_dispatched(make_site: MakeSite, role: Role) -> None:
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_whoever_is_no_owner_gets_nothing_dispatched(make_site: MakeSite) -> None:
     async with make_site() as site:
         seen: list[object] = []
         site.bot.dispatcher.observe(seen.append)
-        token = await a_token(site, "other", role)
-        for path in ("/api/v1/actions/blacklist_add", "/actions/blacklist_add"):
-            answer = await site.visitor.post(path, json={"user": "local:1"}, headers=token)
-            assert answer.status_code == 403, path
+        actors: dict[str, tuple[dict[str, str], int]] = {
+            "nobody": ({}, 401),
+            "a viewer": (await a_token(site, "looks", "viewer"), 403),
+            "a sender": (await a_token(site, "sends", "sender"), 403),
+            "a token of the owner's name": (await a_token(site, FIRST + "x", "viewer"), 403),
+            "one that is taken away": (await a_token(site, "gone", "owner"), 401),
+            "a wrong one": ({"Authorization": "Bearer soc_" + "0" * 64}, 401),
+            "the owner's name": ({"Authorization": f"Bearer {FIRST}"}, 401),
+        }
+        await site.bot.access.remove("gone")
+        for actor, (headers, status) in actors.items():
+            for action in ACTIONS:
+                options = {each.name: "x" for each in action.options}
+                for path in (f"/api/v1/actions/{action.name}", f"/actions/{action.name}"):
+                    for given in ({"json": options}, {"data": options}, {"json": {"confirm": "0" * 32}}):
+                        answer = await site.visitor.post(path, headers=headers, **given)  # type: ignore[arg-type]
+                        assert answer.status_code == status, (actor, path, answer.text)
         assert seen == []
-        stranger = await site.visitor.post("/api/v1/actions/blacklist_add", json={"user": "local:1"})
-        assert stranger.status_code == 401
+        assert {action for _, action, _, _ in await audited(site.bot)} == {"token_add"}
+
+
+@pytest.mark.promise("P01")
+async def test_every_action_is_a_command_that_only_owners_may_use_or_everybody(make_site: MakeSite) -> None:
+    """So that the dispatcher refuses by the token's own role whatever the page has let through."""
+    async with make_site(rate_limit=RateLimitConfig(cooldown=0.0, burst=10_000, cooldowns={})) as site:
+        for role in ("viewer", "sender"):
+            await site.bot.access.add(role, role, "test")
+            for action in ACTIONS:
+                names = actions.SECTIONS.values() if "setting" in action.name else [action.command]
+                for name in names:
+                    found = site.bot.dispatcher.registry.get(name)
+                    assert found is not None
+                    text = f"!{name}" + " x" * sum(each.required for each in found.parameters)
+                    outcome = await site.bot.dispatch(Message(text, User(role), PLATFORM, PLATFORM))
+                    assert outcome.refused_by == ("permission" if found.permission != "public" else None), text
 
 
 IMPOSSIBLE = [

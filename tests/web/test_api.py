@@ -21,6 +21,7 @@ from socbot.dispatch.context import Context
 from socbot.dispatch.replies import Reply
 from socbot.testing import owner_said, said
 from socbot.web.actions import ACTIONS
+from socbot.web.live import PATH as LIVE
 from socbot.web.views import VIEWS
 from tests.web.conftest import MakeSite, Site
 
@@ -154,18 +155,26 @@ async def test_problems_are_told_as_problems(make_site: MakeSite) -> None:
         assert refused.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.promise("P01")
 @pytest.mark.promise("P38")
 async def test_what_is_the_owners_alone_is_shown_to_nobody_else(make_site: MakeSite) -> None:
     async with make_site() as site:
-        viewer = {"Authorization": "Bearer " + await site.bot.access.add("looker", "viewer", "test")}
-        alone = [view for view in VIEWS if view.needs == "owner"]
-        assert alone
-        for view in alone:
+        add = site.bot.access.add
+        viewer = {"Authorization": "Bearer " + await add("looks", "viewer", "test")}
+        sender = {"Authorization": "Bearer " + await add("sends", "sender", "test")}
+        assert {view.path for view in VIEWS if view.needs == "owner"} == {"/access", "/logs"}
+        for view in VIEWS:
             path = re.sub(r"{.*?}", "x", view.path)
-            assert (await site.visitor.get(path, headers=viewer)).status_code == 403, path
-            refused = await site.visitor.get("/api/v1" + path, headers=viewer)
-            assert refused.status_code == 403, path
-            assert "needs the role owner" in refused.json()["detail"]
+            for place in (path, "/api/v1" + path):
+                if view.needs == "owner":
+                    refused = await site.visitor.get(place, headers=viewer)
+                    assert refused.status_code == 403, place
+                    assert "owner" in refused.text
+                assert (await site.visitor.get(place, headers=sender)).status_code == 403, place
+                stranger = await site.visitor.get(place)
+                assert stranger.status_code == (401 if place.startswith("/api") else 303), place
+        for headers, status in ((viewer, 403), (sender, 403), ({}, 303)):
+            assert (await site.visitor.get(LIVE, headers=headers)).status_code == status
         assert (await site.visitor.get("/api/v1/overview", headers=viewer)).status_code == 200
 
 
