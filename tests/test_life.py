@@ -1,5 +1,6 @@
 """The whole bot through its life: killed, drained, cancelled in the middle of a command."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -22,9 +23,29 @@ from tests.test_tour import fail, names_in
 from tests.tour import TOUR, message
 
 
-def kill_a_bot(folder: Path, random: Random, round_: int) -> list[str]:
-    """Have a bot list users, one after the other, and kill it somewhere in between; the ids it answered for."""
-    answered = []
+class Kept:
+    """What bots have answered for: who is listed, the last setting, which webhooks; each is on record too."""
+
+    def __init__(self) -> None:
+        self.listed: list[str] = []
+        self.webhooks: list[str] = []
+        self.settings = [10]
+
+    def read(self, line: str, webhook: str) -> bool:
+        """Note what a line of output answers for; whether it does."""
+        if found := re.match(r"Id: (\d+)$", line):
+            self.listed.append(found[1])
+        elif found := re.match(r"rate_limit\.burst: \d+ → (\d+)$", line):
+            self.settings.append(int(found[1]))
+        elif line.startswith("Webhook added"):
+            self.webhooks.append(webhook)
+        else:
+            return False
+        return True
+
+
+def kill_a_bot(folder: Path, random: Random, round_: int, kept: Kept) -> None:
+    """Have a bot list users, set a setting and add a webhook, and kill it somewhere in between."""
     with subprocess.Popen(
         [sys.executable, "-m", "socbot", "run"],
         cwd=folder,
@@ -34,31 +55,42 @@ def kill_a_bot(folder: Path, random: Random, round_: int) -> list[str]:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        ids = [f"{round_}{number:03}" for number in range(200)]
-        process.stdin.write("".join(f"!blacklist_add user {each} spam\n" for each in ids))
-        process.stdin.flush()
+        webhook = f"hook{round_}"
+        lines = [f"!blacklist_add user {round_}{number:03} spam" for number in range(100)]
+        lines += [f"!rate_limit_config set burst {round_ * 100 + number}" for number in range(100)]
+        lines = [line for pair in zip(lines[:100], lines[100:], strict=True) for line in pair]
         last = random.randrange(1, 150)
+        lines.insert(random.randrange(last), f"!add_webhook {webhook} custom https://hooks.example.org/{round_}")
+        process.stdin.write("\n".join(lines) + "\n")
+        process.stdin.flush()
+        answered = 0
         for line in process.stdout:
-            if line.startswith("Id: "):
-                answered.append(line.split()[1])
-                if len(answered) == last:
-                    process.send_signal(signal.SIGKILL)
+            answered += kept.read(line, webhook)
+            if answered == last:
+                process.send_signal(signal.SIGKILL)
         process.stdin.close()
-    return answered
 
 
 @pytest.mark.promise("P02")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.slow)])
 async def test_what_was_answered_survives_kill_9(rounds: int, make_bot: MakeBot, tmp_path: Path) -> None:
-    random = Random(rounds)
-    answered: list[str] = []
+    random, kept = Random(rounds), Kept()
     for number in range(1, rounds + 1):
-        answered += await anyio.to_thread.run_sync(kill_a_bot, tmp_path, random, number)
-    assert len(answered) > rounds
+        before = len(kept.settings)
+        await anyio.to_thread.run_sync(kill_a_bot, tmp_path, random, number, kept)
+        async with make_bot() as bot:
+            assert len(kept.settings) == before or bot.config.rate_limit.burst >= kept.settings[-1]
+    assert min(len(kept.listed), len(kept.settings), len(kept.webhooks)) >= rounds
     async with make_bot() as bot:
-        listed = {entry.id for entry in await bot.blacklist.entries("user")}
-        assert set(answered) <= listed
-        for user in random.sample(answered, 3):
+        assert set(kept.listed) <= {entry.id for entry in await bot.blacklist.entries("user")}
+        assert set(kept.webhooks) <= {webhook.name for webhook in bot.webhooks.all()}
+        assert await bot.audit.verify() is None
+        recorded = [(each.action, each.what) for each in await bot.audit.entries(100_000)]
+        assert {("blacklist_add", f"user {each} spam") for each in kept.listed} <= {*recorded}
+        assert {("rate_limit_config", f"set burst {each}") for each in kept.settings[1:]} <= {*recorded}
+        assert recorded.count(("add_webhook", "…")) >= len(kept.webhooks)
+        for user in random.sample(kept.listed, 3):
             assert (await bot.dispatch(said("!ping", user, platform="console"))).refused_by == "blacklist"
 
 

@@ -93,6 +93,7 @@ async def test_every_command_works(make_bot: MakeBot, tmp_path: Path) -> None:
         assert bot.lifecycle.stopping.is_set()
 
 
+LISTED = "46"
 ACTORS = {
     "a stranger": Message("", User("42"), OWNER[0], "c1", "g1"),
     "an administrator": Message("", User("43", is_admin=True), OWNER[0], "c1", "g1"),
@@ -104,6 +105,7 @@ ACTORS = {
     "id 0": Message("", User("0"), OWNER[0], "c1", "g1"),
     "no id": Message("", User(""), OWNER[0], "c1", "g1"),
     "a look-alike": Message("", User("оwner", "owner"), OWNER[0], "c1", "g1"),  # noqa: RUF001 (Cyrillic)
+    "a listed account of the owner's name": Message("", User(LISTED, "the owner"), OWNER[0], "c1", "g1"),
     "an edited message": Message("", User(OWNER[1]), OWNER[0], "c1", "g1", edited=True),
     "an id that changes hands": Message("", User(OWNER[1]), OWNER[0], "c1", "g1", stable_ids=False),
 }
@@ -114,6 +116,7 @@ ACTORS = {
 async def test_only_the_owner_runs_owner_commands(actor: str, make_bot: MakeBot) -> None:
     like = ACTORS[actor]
     async with make_bot(commands=[fail]) as bot:
+        await bot.blacklist.add("user", (OWNER[0], LISTED), reason="an alias", by="test")
         names = await names_in(bot)
         before = await stored(bot)
         for call in TOUR:
