@@ -180,6 +180,8 @@ def _build(host: Host) -> Iterator[Metric]:
     store, python = host.database.dialect, platform.python_version()
     family.add_metric((), {"version": VERSION, "python": python, "store": store})
     yield family
+    text = "1 where this SQLite can damage a store that two programs write to; socbot keeps others out"
+    yield _one("sqlite_wal_reset_bug", text, host.database.wal_reset_bug)
 
 
 def _probes(health: Health) -> Iterator[Metric]:

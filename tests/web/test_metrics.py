@@ -2,6 +2,7 @@
 
 import random
 import re
+import sqlite3
 import time
 from collections import Counter
 from pathlib import Path
@@ -458,6 +459,16 @@ async def test_a_scrape_costs_the_loop_little(make_site: MakeSite, clock: FakeCl
             await metrics_module._look(site.bot)
             took.append(time.thread_time() - began)
         assert sorted(took)[10] < 0.005
+
+
+@pytest.mark.promise("P04")
+@pytest.mark.parametrize(("version", "bad"), [((3, 51, 2), 1.0), ((3, 51, 3), 0.0)])
+async def test_a_sqlite_that_can_damage_itself_is_a_figure(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int], bad: float
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    async with make_site() as site:
+        assert (await scrape(site))["socbot_sqlite_wal_reset_bug"] == bad
 
 
 async def test_strangers_read_nothing(make_site: MakeSite) -> None:
