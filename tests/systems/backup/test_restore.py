@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import anyio
@@ -28,7 +30,8 @@ from socbot.storage.snapshots import PAGES, Moment, Source
 from socbot.storage.sqlite_file import SqliteFile
 from socbot.systems.backup import Backups, Restored
 from socbot.systems.backup.archive import write_archive
-from socbot.systems.backup.errors import BackupError, Damaged
+from socbot.systems.backup.errors import BackupError
+from socbot.systems.backup.manifest import TRAILER
 from socbot.systems.backup.restore import CARRIED, place_of
 from socbot.systems.backup.restoring import restore_over
 from socbot.systems.backup.shelf import Shelf
@@ -36,6 +39,9 @@ from tests.systems.backup.packed import INFO, keyring
 from tests.systems.backup.restorer import Host, backup_config, counting, storage
 
 pytestmark = pytest.mark.promise("P07")
+
+NAMED = re.compile(r"store/|files/|backup itself")
+"""What a refusal says is wrong."""
 
 
 def put(name: str, value: str, connection: Connection) -> None:
@@ -270,15 +276,35 @@ async def test_who_stops_waiting_ends_it_before_the_swap_and_not_within(
 # -- what is refused ----------------------------------------------------------------------------------
 
 
-async def test_a_damaged_backup_is_not_restored(world: World) -> None:
-    path = next((world.root / "backups").glob(f"{world.name}*"))
-    packed = bytearray(path.read_bytes())
-    packed[len(packed) // 3] ^= 1
-    path.write_bytes(packed)
-    with pytest.raises(Damaged, match=r"store/|files/|backup itself"):
-        await restore(world, world.name)
-    assert await state(world.root) == world.old
-    assert not list((world.root / "backups").glob("*pre_restore*"))
+def damages(packed: bytes, count: int) -> Iterator[bytes]:
+    """The backup with one bit flipped, here and there and within what stands at its end; and cut, and emptied."""
+    anywhere = Random(6).sample(range(len(packed) * 8), count)
+    for bit in (*anywhere, *range((len(packed) - TRAILER) * 8, len(packed) * 8, 40)):
+        flipped = bytearray(packed)
+        flipped[bit // 8] ^= 1 << bit % 8
+        yield bytes(flipped)
+    for size in (0, 1, len(packed) // 2, len(packed) - 1):
+        yield packed[:size]
+
+
+@pytest.mark.promise("P06")
+@pytest.mark.parametrize("count", [40, pytest.param(1_000, marks=pytest.mark.slow)])
+async def test_a_damaged_backup_is_not_restored_and_what_is_live_is_not_touched(world: World, count: int) -> None:
+    root = world.root
+    path = next((root / "backups").glob(f"{world.name}*"))
+    async with (
+        Database.open(storage(root), SystemClock()) as database,
+        Backups(database, SystemClock(), storage(root), backup_config(root), Host()) as backups,
+    ):
+        for packed in damages(path.read_bytes(), count):
+            path.write_bytes(packed)
+            with pytest.raises(BackupError) as refused:
+                await backups.restore(world.name)
+            assert world.name in str(refused.value) or NAMED.search(str(refused.value)), str(refused.value)
+            assert (await database.read(contents), files(root)) == world.old
+    assert await state(root) == world.old
+    assert not list((root / "backups").glob("*pre_restore*"))
+    assert leftovers(root) == []
 
 
 def forged(world: World, statement: str) -> str:
