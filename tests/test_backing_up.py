@@ -14,6 +14,7 @@ import pytest
 from socbot.cli import main
 from socbot.exit_codes import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, EXIT_TRY_AGAIN, EXIT_USAGE
 from socbot.storage.sqlite_file import SqliteFile
+from tests.storage.test_sqlite_file import DAMAGES, contents
 
 Socbot: TypeAlias = Callable[..., tuple[int, str, str]]
 CONFIG = """\
@@ -41,7 +42,7 @@ def socbot(folder: Path, capsys: pytest.CaptureFixture[str]) -> Socbot:
     return run
 
 
-def damage(path: Path) -> bytes:
+def spoil(path: Path) -> bytes:
     """Write over the middle of the store; what is there then."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 20_000] = b"\xff" * 20_000
@@ -111,7 +112,7 @@ def test_a_store_that_refuses_to_start_names_the_latest_backup_that_is_intact(so
     newer = name_in(socbot("backup", "now")[1])
     path = folder / "backups" / f"{newer}.tar.zst"
     path.write_bytes(path.read_bytes()[:-200])
-    broken = damage(folder / "data" / "socbot.db")
+    broken = spoil(folder / "data" / "socbot.db")
     code, _, err = socbot("exec", "!ping")
     assert code == EXIT_FAILURE
     assert f"The latest backup that is intact is {good}" in err
@@ -121,6 +122,30 @@ def test_a_store_that_refuses_to_start_names_the_latest_backup_that_is_intact(so
     assert (code, "put aside as it is" in err) == (EXIT_OK, True)
     assert "900" in socbot("exec", "!blacklist")[1]
     assert (folder / "data" / "socbot.db.before-restore").read_bytes() == broken
+
+
+@pytest.mark.promise("P20")
+def test_whatever_is_damaged_the_latest_intact_backup_is_named_and_no_store_is_begun(
+    socbot: Socbot, folder: Path
+) -> None:
+    socbot("exec", "!blacklist_add user 900 spam")
+    good = name_in(socbot("backup", "now")[1])
+    store = folder / "data" / "socbot.db"
+    sound = store.read_bytes()
+    assert len(DAMAGES) >= 60
+    for what, damage in DAMAGES.items():
+        for file in folder.glob("data/socbot.db-*"):
+            file.unlink()
+        store.write_bytes(sound)
+        damage(store)
+        before = contents(store.parent)
+        code, out, err = socbot("exec", "!ping")
+        assert (code, "Pong" in out) == (EXIT_FAILURE, False), what
+        assert f"The latest backup that is intact is {good}" in err, what
+        assert "Traceback" not in err, what
+        assert contents(store.parent) == before, what
+    assert socbot("backup", "restore", good, "--yes")[0] == EXIT_OK
+    assert "900" in socbot("exec", "!blacklist")[1]
 
 
 @pytest.mark.promise("P20")
@@ -139,7 +164,7 @@ def test_a_store_that_is_gone_is_restored_too(socbot: Socbot, folder: Path) -> N
 
 def test_without_any_backup_that_is_said(socbot: Socbot, folder: Path) -> None:
     socbot("exec", "!ping")
-    damage(folder / "data" / "socbot.db")
+    spoil(folder / "data" / "socbot.db")
     code, _, err = socbot("exec", "!ping")
     assert (code, "no backup in backup.folder that is intact" in err) == (EXIT_FAILURE, True)
     code, out, _ = socbot("backup", "list")

@@ -204,6 +204,7 @@ async def test_who_listed_somebody_may_be_unknown(make_bot: MakeBot) -> None:
         assert "spam (by somebody unknown, since" in line
 
 
+@pytest.mark.promise("P20")
 @pytest.mark.promise("P30")
 @pytest.mark.parametrize(
     "content",
@@ -228,9 +229,10 @@ async def test_a_file_that_is_no_blacklist_gets_one_typed_answer(
     make_bot: MakeBot, clock: FakeClock, content: bytes
 ) -> None:
     async with make_bot(clock=clock) as bot:
+        await ask(bot, "!blacklist_add user 42 spam")
         outcome = await bot.dispatch(owner_said("!blacklist_import", attachments=(attached(content),)))
         assert outcome.status == "invalid", outcome.error
-        assert await bot.blacklist.entries() == ()
+        assert [entry.id for entry in await bot.blacklist.entries()] == ["42"]
 
 
 async def test_a_file_that_the_transport_did_not_fetch_is_said(make_bot: MakeBot, clock: FakeClock) -> None:

@@ -421,6 +421,7 @@ async def test_hours_that_were_twice_or_skipped_are_told(make_bot: MakeBot, tmp_
 # -- hostile files ------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P20")
 @pytest.mark.promise("P30")
 @pytest.mark.parametrize(
     ("content", "told"),
@@ -441,7 +442,10 @@ async def test_a_hostile_file_is_refused_as_a_whole_and_the_others_are_taken(
     make_bot: MakeBot, folder: Path, clock: FakeClock, content: bytes, told: str
 ) -> None:
     (folder / "data/blacklist.json").write_bytes(content)
-    report = await take_over(make_bot, folder, clock)
+    async with make_bot(clock=clock) as bot:
+        await ask(bot, "!blacklist_add user 900 spam")
+        report = await Importer(bot, ZONE).take_over(folder)
+        assert [entry.id for entry in await bot.blacklist.entries()] == ["900"], "no garbage is an amnesty"
     [problem] = [file.problem for file in report.files if file.name == "data/blacklist.json"]
     assert told in problem
     assert report.count("taken") > 20

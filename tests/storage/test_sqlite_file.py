@@ -113,6 +113,22 @@ def garbage_log(path: Path) -> None:
     path.with_name(path.name + "-wal").write_bytes(bytes(range(256)) * 40)
 
 
+def log_changed(at: int) -> Callable[[Path], None]:
+    """A change that is in the log alone, whose header has one bit changed."""
+
+    def damage(path: Path) -> None:
+        log = path.with_name(path.name + "-wal")
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("INSERT INTO settings (key, value, set_by, set_at) VALUES ('latest', '', '', 0)")
+        kept = {file: file.read_bytes() for file in (path, log)}
+        connection.close()
+        for file, content in kept.items():
+            file.write_bytes(content)
+        overwritten(at, bytes([kept[log][at] ^ 1]))(log)
+
+    return damage
+
+
 def foreign(path: Path) -> None:
     path.unlink()
     connection = sqlite3.connect(path)
@@ -173,6 +189,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "application id zeroed": overwritten(68, bytes(4)),
     "missing": Path.unlink,
     "a log of garbage": garbage_log,
+    **{f"byte {at} of the log": log_changed(at) for at in (0, 2, 4, 8, 12, 16, 20, 24, 31)},
 }
 
 
