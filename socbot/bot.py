@@ -394,6 +394,7 @@ class Bot:
         return (
             builtin.transport(vitals),
             builtin.database(self.database, clock, self.random),
+            builtin.wal(lambda: self.database.wal_size),
             builtin.canary(self.dispatch, clock, lambda: self.dispatcher.prefixes[0]),
             builtin.memory(meter),
             builtin.cpu(meter),

@@ -211,6 +211,7 @@ class HealthConfig(Struct, frozen=True, forbid_unknown_fields=True):
     machine_cpu_percent: Threshold = Threshold(80, 95)
     loop_lag_ms: Threshold = Threshold(100, 500)
     disk_free_mb: Threshold = Threshold(1_000, 200)
+    wal_mb: Threshold = Threshold(64, 512)
     failed_jobs: Threshold = Threshold(1, 3)
     webhook_backlog: Threshold = Threshold(100, 1_000)
     backup_age_intervals: Threshold = Threshold(1.5, 3)

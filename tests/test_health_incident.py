@@ -4,15 +4,17 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
 import pytest
+from msgspec import structs
 
 from socbot.bot import Bot
-from socbot.config import HealthConfig, StorageConfig, WebhooksConfig
+from socbot.config import HealthConfig, StorageConfig, Threshold, WebhooksConfig
 from socbot.dispatch.replies import Reply
 from socbot.testing import FakeClock, owner_said, said
 from tests.conftest import MakeBot
@@ -240,3 +242,92 @@ async def test_a_disk_that_fills_up(make_bot: MakeBot, clock: FakeClock, notices
             await rounds(bot, clock, 4)
             assert bot.health.ready.ok
             assert titles(notices)[-1] == ENDED
+
+
+READ = """
+import sqlite3, sys
+connection = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True, isolation_level=None)
+connection.execute("BEGIN")
+connection.execute("SELECT count(*) FROM settings").fetchone()
+print("reading", flush=True)
+sys.stdin.read()
+"""
+
+
+@asynccontextmanager
+async def read_by_another(path: Path) -> AsyncIterator[None]:
+    """Another program reads the store, and does not come to an end within the block."""
+    pipe = subprocess.PIPE
+    async with await anyio.open_process([sys.executable, "-c", READ, str(path)], stdin=pipe, stdout=pipe) as reader:
+        assert reader.stdout is not None
+        assert (await reader.stdout.receive()).strip() == b"reading"
+        try:
+            yield
+        finally:
+            reader.terminate()
+            await reader.wait()
+
+
+async def write_much(bot: Bot, megabytes: int) -> None:
+    sql = "INSERT OR REPLACE INTO settings (key, value, set_by, set_at) VALUES ('big', hex(randomblob(500000)), '', 0)"
+    for _ in range(megabytes):
+        await bot.database.write(lambda connection: connection.change(sql))
+
+
+def incident_of_the_log(notices: list[Reply]) -> list[str]:
+    return [notice.title for notice in notices if any("**wal**" in item for item in notice.items)]
+
+
+@pytest.mark.promise("P48")
+async def test_a_reader_who_does_not_end_is_told_before_the_log_fills_the_disk(
+    make_bot: MakeBot, clock: FakeClock, notices: list[Reply], tmp_path: Path
+) -> None:
+    health = structs.replace(HEALTH, wal_mb=Threshold(20, 512))
+    async with make_bot(clock=clock, health=health) as bot:
+        await write_much(bot, 30)
+        await rounds(bot, clock, 3)
+        assert incident_of_the_log(notices) == [], "with nobody reading it is emptied again and again"
+        async with read_by_another(tmp_path / "data" / "socbot.db"):
+            await write_much(bot, 30)
+            await rounds(bot, clock, 4)
+            assert incident_of_the_log(notices) == ["🩺 Health: degraded"]
+            assert bot.health.ready.ok
+            assert (await bot.dispatch(said("!ping"))).status == "ok"
+        await write_much(bot, 2)
+        assert (bot.database.wal_size or 0) <= 16 * 1024 * 1024
+        await rounds(bot, clock, 4)
+        assert incident_of_the_log(notices) == ["🩺 Health: degraded", ENDED]
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+@pytest.mark.promise("P48")
+async def test_a_reader_of_ten_minutes_is_told_and_delays_no_command(
+    make_bot: MakeBot, clock: FakeClock, notices: list[Reply], tmp_path: Path
+) -> None:
+    """As many transactions as ten minutes have, a telemetry flush each 250 ms, at 200 commands a second."""
+    async with make_bot(clock=clock, health=HEALTH) as bot:
+        async with read_by_another(tmp_path / "data" / "socbot.db"):
+            took: list[float] = []
+            for _ in range(10):
+                for number in range(12_000):
+                    began = time.perf_counter()
+                    assert (await bot.dispatch(said("!ping", f"{number + 1_000}"))).status == "ok"
+                    took.append(time.perf_counter() - began)
+                    clock.forward(0.005)
+                    if number % 50 == 49:
+                        await bot.telemetry.flush()
+                await rounds(bot, clock, 1)
+            assert incident_of_the_log(notices) == ["🩺 Health: degraded"]
+            grown = bot.database.wal_size or 0
+            assert 64e6 < grown < 2_400 * 100_000, "no more than what was written, by the page"
+            first, last = percentile(took[:12_000]), percentile(took[-12_000:])
+            assert last <= first + 0.010
+        await write_much(bot, 2)
+        assert (bot.database.wal_size or 0) <= 16 * 1024 * 1024
+        await rounds(bot, clock, 4)
+        assert incident_of_the_log(notices) == ["🩺 Health: degraded", ENDED]
+
+
+def percentile(values: list[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)]

@@ -131,10 +131,22 @@ class Database:
         def measure(connection: Connection) -> int:
             if file is None:
                 return int(connection.execute("SELECT pg_database_size(current_database())")[0][0])
-            wal = file.path.with_name(file.path.name + "-wal")
-            return sum(each.stat().st_size for each in (file.path, wal) if each.exists())
+            return sum(each.stat().st_size for each in (file.path, file.wal) if each.exists())
 
         return await self.read(measure)
+
+    @property
+    def wal_size(self) -> int | None:
+        """Bytes of SQLite's write-ahead log, which cannot be emptied while somebody reads an old state of the store.
+
+        None on PostgreSQL, which keeps its own in order.
+        """
+        if self.file is None:
+            return None
+        try:
+            return self.file.wal.stat().st_size
+        except OSError:  # not made yet, or somebody has removed it
+            return 0
 
     @property
     def waiting(self) -> int:

@@ -39,6 +39,10 @@ class SqliteFile:
         self.recovered: Journal | None = None
         self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
 
+    @property
+    def wal(self) -> Path:
+        return _wal(self.path)
+
     def open(self, patience: float, revisions: Revisions) -> SqliteSession:
         """The session that may write, on a store that is sound and at the newest revision; it is made if there is none.
 

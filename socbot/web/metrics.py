@@ -263,6 +263,8 @@ def _losses(host: Host) -> Iterator[Metric]:
     yield _total("audit_lost", "Records of the audit trail that could not be kept", host.audit.lost)
     yield _total("log_lines_lost", "Lines of the log that were never written", host.logs.lost)
     yield _one("store_writes_waiting", "Transactions that have not begun", host.database.waiting)
+    text = "Size of SQLite's write-ahead log; it cannot be emptied while somebody reads an old state of the store"
+    yield _one("store_wal_size_bytes", text, host.database.wal_size)
 
 
 def _process(process: psutil.Process) -> Iterator[Metric]:

@@ -11,7 +11,7 @@ from socbot.systems.health import Check, Measured
 from socbot.testing import FakeClock, owner_said, said
 from tests.conftest import MakeBot
 
-OFF = ("cpu", "machine_cpu", "memory", "disk", "jobs", "telemetry", "audit", "backup", "webhooks", "event_loop")
+OFF = ("cpu", "machine_cpu", "memory", "disk", "jobs", "telemetry", "audit", "backup", "webhooks", "event_loop", "wal")
 HEALTH = HealthConfig(off=OFF)
 
 

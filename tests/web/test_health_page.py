@@ -11,7 +11,7 @@ from tests.web.conftest import MakeSite
 
 OTHERS = (
     "audit", "backup", "canary", "cpu", "database", "dead_mans_switch", "disk", "event_loop", "jobs", "machine_cpu",
-    "memory", "telemetry", "transport", "webhooks",
+    "memory", "telemetry", "transport", "wal", "webhooks",
 )  # fmt: skip
 QUIET = HealthConfig(off=OTHERS)
 

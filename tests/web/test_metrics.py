@@ -399,6 +399,7 @@ async def test_figures_come_from_whoever_keeps_them(make_site: MakeSite, clock: 
         assert found.of("socbot_health_check_value", check="disk", unit="bytes") > 1e6
         assert found.of("socbot_job_state", job_name="backup", state="waiting") == 1
         assert found["socbot_store_size_bytes"] > 10_000
+        assert 0 < found["socbot_store_wal_size_bytes"] == site.bot.database.wal_size
         assert found["socbot_live"] == found["socbot_ready"] == found["socbot_blacklist_available"] == 1
         assert found.by("socbot_scrape_part_ok", "part") == {"loop": 1, "store": 1}
         assert found["socbot_audit_records"] >= 0

@@ -61,6 +61,18 @@ def _last_beat(connection: Connection, name: str) -> float | None:
     return float(rows[0][0]) if rows else None
 
 
+def wal(size: Callable[[], int | None]) -> Check:
+    """How long the write-ahead log is; not made where there is none."""
+
+    async def measure() -> Measured | None:
+        bytes_of_it = size()
+        if bytes_of_it is None:
+            return None
+        return Measured(bytes_of_it / _MB, "it grows as long as another program reads an old state of the store")
+
+    return Check("wal", measure, "MB", "wal_mb")
+
+
 # -- the canary ---------------------------------------------------------------------------------------
 
 PLATFORM = "health"
