@@ -787,7 +787,7 @@ def parts_of(key: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-_WRITTEN_LENGTH = {"type": "string", "pattern": r"^(\d{1,9}(ms|[smhdw]))+$"}
+_WRITTEN_LENGTH = {"type": "string", "pattern": r"^(\d{1,9}(\.\d{1,3})?(ms|[smhdw]))+$"}
 
 
 def schema() -> dict[str, Any]:

@@ -42,8 +42,8 @@ DAY = 86_400.0
 YEAR = 365 * DAY
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": DAY, "w": 7 * DAY}
-_DURATION = re.compile(r"(?:\d{1,9}(?:ms|[smhdw]))+", re.ASCII)
-_DURATION_PART = re.compile(r"(\d{1,9})(ms|[smhdw])", re.ASCII)
+_DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,3})?(?:ms|[smhdw]))+", re.ASCII)
+_DURATION_PART = re.compile(r"([\d.]+)(ms|[smhdw])", re.ASCII)
 _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _FLOAT = re.compile(r"[+-]?(?:\d{1,18}(?:\.\d{0,18})?|\.\d{1,18})(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -91,10 +91,10 @@ class Duration(float):
     """A length of time in seconds, written as people do: ``str(Duration(5400))`` is ``1h30m``."""
 
     def __str__(self) -> str:
-        seconds = float(self)
-        if seconds < 1:
-            return f"{seconds * 1000:.3g}ms"
-        if seconds < 60 and seconds != round(seconds):
+        seconds = round(float(self), 6)
+        if seconds < 0.9995:
+            return f"{min(seconds * 1000, 999):.3g}ms"
+        if seconds < 59.94 and seconds != round(seconds):
             return f"{seconds:.3g}s"
         parts, rest = [], round(seconds)
         for unit in ("w", "d", "h", "m", "s"):
@@ -543,7 +543,7 @@ def seconds_of(text: str) -> float | None:
     written = text.lower()
     if not _DURATION.fullmatch(written):
         return None
-    return sum(int(count) * _UNITS[unit] for count, unit in _DURATION_PART.findall(written))
+    return sum(float(count) * _UNITS[unit] for count, unit in _DURATION_PART.findall(written))
 
 
 def parse_duration(text: str, limits: DurationRange = DurationRange(), name: str = "duration") -> Duration:  # noqa: B008 (frozen)

@@ -91,6 +91,8 @@ def value_of(annotation: Any, text: str, default: Any = ...) -> object:
         (Duration, "1H30M", 5_400.0),
         (Duration, "2", 7_200.0),
         (Duration, "1.5", 5_400.0),
+        (Duration, "1.5h", 5_400.0),
+        (Duration, "1.5h0.25m", 5_415.0),
         (Annotated[Duration, DurationRange(minimum=0, bare="s")], "90", 90.0),
         (Annotated[Duration, DurationRange(minimum=0)], "250ms", 0.25),
         (int | None, "3", 3),
@@ -131,6 +133,8 @@ def test_what_is_read(annotation: Any, text: str, value: object) -> None:
         (Duration, "1s", "is not a duration"),
         (Duration, "999999999w", "is not a duration"),
         (Duration, "1h 30m", "is not a duration|one argument too many"),
+        (Duration, "1.h", "is not a duration"),
+        (Duration, "1.5.5h", "is not a duration"),
         (Duration, "0", "is not a duration"),
         (str, "two words", "arguments: `words` is not expected: that is one argument too many"),
         (str, "", "value: missing: text"),
@@ -231,10 +235,15 @@ def test_a_duration_is_read_as_it_is_written(seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.25, "250ms"), (1, "1s"), (5_400, "1h30m"), (694_861, "1w1d1h1m1s"), (86_400, "1d")]
+    ("seconds", "text"),
+    [
+        *((0.25, "250ms"), (0.9992, "999ms"), (0.9999, "1s"), (1, "1s"), (1.5, "1.5s"), (59.96, "1m"), (61.5, "1m2s")),
+        *((5_400, "1h30m"), (694_861, "1w1d1h1m1s"), (86_400, "1d")),
+    ],
 )
-def test_durations_are_written_as_people_do(seconds: float, text: str) -> None:
+def test_durations_are_written_as_people_do_and_are_read_again(seconds: float, text: str) -> None:
     assert str(Duration(seconds)) == text
+    assert str(parse_duration(text, DurationRange(minimum=0))) == text
 
 
 # -- no message breaks the parser ---------------------------------------------------------------------
