@@ -18,7 +18,7 @@ from socbot.systems.backup.manifest import File, Info, Manifest, written
 from socbot.systems.backup.unpacking import frame_of
 
 MADE_AT = 1_764_000_000
-INFO = Info("manual", MADE_AT, "0.1.0", "a" * 64)
+INFO = Info("manual", float(MADE_AT), "0.1.0", "a" * 64)
 KEY = bytes(range(32))
 
 HONEST = {
@@ -54,8 +54,9 @@ def taped(files: Iterable[tuple[str, bytes]]) -> bytes:
 
 def manifest_of(files: tuple[File, ...], packed: bytes) -> Manifest:
     return Manifest(
-        1, "manual", MADE_AT, "0.1.0", "sqlite", "pages", HEAD, files, len(packed), hashlib.sha256(packed).hexdigest()
-    )
+        1, "manual", float(MADE_AT), "0.1.0", "sqlite", "pages", HEAD, files, len(packed),
+        hashlib.sha256(packed).hexdigest(),
+    )  # fmt: skip
 
 
 def forge(
