@@ -31,9 +31,7 @@ class Announcement(Struct, frozen=True):
 
 def path_of(config: StorageConfig) -> Path:
     """Where the file lies."""
-    prefix = "sqlite:///"
-    folder = Path(config.url.removeprefix(prefix)).parent if config.url.startswith(prefix) else Path("data")
-    return folder / "dashboard.json"
+    return config.folder / "dashboard.json"
 
 
 def announce(path: Path, announcement: Announcement) -> None:

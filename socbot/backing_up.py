@@ -176,7 +176,8 @@ class _Desk:
 
     def _over(self, name: str, unsigned: bool) -> Restored:
         storage = self._config.storage
-        file = SqliteFile(storage.url.removeprefix("sqlite:///"))
+        assert storage.file is not None  # on PostgreSQL there is nothing to put aside
+        file = SqliteFile(storage.file)
         file.claim(storage.busy_timeout)
         try:
             return restore_over(name, self._shelf, self._place, self._clock, unsigned=unsigned)

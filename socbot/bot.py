@@ -690,8 +690,7 @@ def without_canary(sink: Sink[Outcome]) -> Sink[Outcome]:
 
 def folders_of(config: Config) -> dict[str, Path]:
     """Where the bot writes, by what it writes there."""
-    url = config.storage.url
-    store = {"store": Path(url.removeprefix("sqlite:///")).parent} if url.startswith("sqlite:///") else {}
+    store = {} if config.storage.file is None else {"store": config.storage.folder}
     return store | {"log": Path(config.logs.file).parent, "backups": Path(config.backup.folder)}
 
 

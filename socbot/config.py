@@ -50,6 +50,17 @@ class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):
     flush_interval: Annotated[float, Meta(ge=0.01, le=10)] = 0.25
     buffer: Annotated[int, Meta(ge=100, le=1_000_000)] = 20_000
 
+    @property
+    def file(self) -> Path | None:
+        """Where the store is, on SQLite."""
+        prefix = "sqlite:///"
+        return Path(self.url.removeprefix(prefix)) if self.url.startswith(prefix) else None
+
+    @property
+    def folder(self) -> Path:
+        """Where lies what belongs to the store and is not in it."""
+        return Path("data") if self.file is None else self.file.parent
+
     def __repr__(self) -> str:  # the URL may hold a password
         return "StorageConfig(url=…)"
 
@@ -320,6 +331,16 @@ class WebConfig(Struct, frozen=True, forbid_unknown_fields=True):
     viewer_token: str = ""
     session: Annotated[float, Meta(ge=60, le=31_536_000)] = 604_800.0
     idle: Annotated[float, Meta(ge=60, le=31_536_000)] = 86_400.0
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach it by https."""
+        return self.url.lower().startswith("https://")
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether tokens cross the network unencrypted."""
+        return (not self.is_local or bool(self.url)) and not self.is_https
 
     @property
     def is_local(self) -> bool:

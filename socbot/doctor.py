@@ -65,8 +65,9 @@ def _privacy(loaded: Loaded) -> Iterator[Remark]:
     path = loaded.path
     if path is not None and is_open_to_others(path) and _holds_secret(path, loaded):
         yield Remark("warning", f"{path} holds a secret and can be read by everybody", f"chmod 600 {path}")
-    folder = _store_folder(loaded)
-    if folder is not None and folder.exists() and _is_tracked(folder):
+    storage = loaded.config.storage
+    folder = storage.folder
+    if storage.file is not None and folder.exists() and _is_tracked(folder):
         mend = f"add {folder.name}/ to .gitignore: it holds what the bot knows of people"
         yield Remark("warning", f"{folder} lies in a git work tree and is not ignored", mend)
 
@@ -91,14 +92,9 @@ def _is_tracked(folder: Path) -> bool:
     return ignored.returncode == 1
 
 
-def _store_folder(loaded: Loaded) -> Path | None:
-    url = loaded.config.storage.url
-    return Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:///") else None
-
-
 def _store(loaded: Loaded) -> Iterator[Remark]:
-    folder = _store_folder(loaded)
-    if folder is not None:
+    file = loaded.config.storage.file
+    if file is not None:
         version = sqlite3.sqlite_version_info[:3]
         if has_wal_reset_bug(version):
             text = f"SQLite {sqlite3.sqlite_version} can damage a store that two programs write to at once"
@@ -108,10 +104,10 @@ def _store(loaded: Loaded) -> Iterator[Remark]:
                 "socbot writes over one connection and locks other socbots out; let nothing else write to the file. "
                 "SQLite 3.51.3 mends it",
             )
-        free = shutil.disk_usage(_existing(folder)).free
+        free = shutil.disk_usage(_existing(file.parent)).free
         if free < _LEAST_FREE:
             yield Remark("warning", f"{free / 1e6:.0f} MB are free where the store is", "make room")
-    if folder is not None and not Path(loaded.config.storage.url.removeprefix("sqlite:///")).exists():
+    if file is not None and not file.exists():
         yield Remark("ok", "there is no store yet; the first start makes it")
         return
     try:

@@ -61,13 +61,13 @@ def on_dashboard(loaded: Loaded) -> Iterator[Remark]:
     if not config.enabled:
         yield Remark("ok", "there is no dashboard, and no probes: web.enabled is off")
         return
-    is_https, is_local = config.url.lower().startswith("https://"), config.is_local
+    is_local = config.is_local
     if is_local:
         reach = f"a proxy leads to it as {config.url}" if config.url else "only this machine can reach it"
     else:
         reach = f"others can reach it{f' as {config.url}' if config.url else ''}"
     yield Remark("ok", f"the dashboard listens on {config.host} port {config.port}; {reach}")
-    if (not is_local or config.url) and not is_https:
+    if config.in_clear:
         text = "tokens for the dashboard cross the network in the clear: it is reached without https"
         mend = (
             "put a proxy with https in front of it, and set web.url to its address; docs/dashboard.md has all the steps"
@@ -148,9 +148,9 @@ def _shards(loaded: Loaded) -> Iterator[Remark]:
     shards = parse_shards(text)
     if shards.ids is None or len(shards.ids) == shards.count:
         return
-    if loaded.config.storage.url.startswith("sqlite:"):
+    if loaded.config.storage.file is not None:
         said = "its store is SQLite, which it has to itself: the other processes do not know who is listed here"
         yield Remark("warning", f"this process serves shards {text}, and {said}", "use one PostgreSQL for all of them")
         return
-    said = "reads the blacklist and the settings when it starts: what another process changes then is not seen here"
+    said = "reads the settings when it starts: what another process changes then is not seen here"
     yield Remark("warning", f"this process serves shards {text}, and {said}", "restart the others after a change")

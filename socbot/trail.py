@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -81,13 +80,12 @@ def _session(config: StorageConfig) -> Iterator[Session]:
 
 
 def _opened(config: StorageConfig) -> Session:
-    if not config.url.startswith("sqlite:///"):
+    if config.file is None:
         from socbot.storage.postgresql import PostgresSession
 
         return PostgresSession(config.url, config.busy_timeout, read_only=True)
     from socbot.storage.sqlite import SqliteSession
 
-    path = Path(config.url.removeprefix("sqlite:///"))
-    if not path.exists():
-        raise StoreError(f"{path}: there is no store yet; `socbot run` makes it")
-    return SqliteSession(path, read_only=True)
+    if not config.file.exists():
+        raise StoreError(f"{config.file}: there is no store yet; `socbot run` makes it")
+    return SqliteSession(config.file, read_only=True)

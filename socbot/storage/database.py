@@ -167,7 +167,8 @@ async def _sqlite(config: StorageConfig, clock: Clock, revisions: Revisions) -> 
     from socbot.storage.sqlite_file import SqliteFile
 
     patience = config.busy_timeout
-    file = SqliteFile(config.url.removeprefix("sqlite:///"))
+    assert config.file is not None
+    file = SqliteFile(config.file)
     writer = Lane("database", lambda: file.open(patience, revisions), clock, patience)
     reader = Lane("database-reader", lambda: SqliteSession(file.path, read_only=True), clock, patience)
     try:

@@ -69,8 +69,8 @@ def moment(config: StorageConfig, staging: Path | None, step: Step = lambda: Non
     :param step: called every few milliseconds; what it raises ends the moment
     :raises StoreError: if the store cannot be read
     """
-    if config.url.startswith("sqlite:"):
-        with _sqlite_moment(Path(config.url.removeprefix("sqlite:///")), config.busy_timeout, staging, step) as now:
+    if config.file is not None:
+        with _sqlite_moment(config.file, config.busy_timeout, staging, step) as now:
             yield now
     else:
         with _postgresql_moment(config, step) as now:

@@ -33,7 +33,7 @@ class SqliteFile:
     :ivar recovered: the restore that was finished so
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.journal = self.path.with_name(self.path.name + ".restore")
         self.recovered: Journal | None = None

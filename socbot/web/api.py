@@ -13,7 +13,7 @@ from socbot.web.host import Host
 from socbot.web.problems import Turned
 from socbot.web.reading import JSON, answered, decoded
 from socbot.web.reports import Alerts, Limiter, Report, Taken, TakenAlerts
-from socbot.web.view import BadQuery, NotFound, View, Viewer
+from socbot.web.view import View, Viewer
 from socbot.web.views import VIEWS
 
 if TYPE_CHECKING:
@@ -50,13 +50,7 @@ class Api:
             given = dict(request.query)
             if len(given) != len(request.query):
                 raise Turned(422, "Each argument can be given once.")
-            try:
-                query = view.ask_for(given, request.match_info)
-                result = await self._ask(view.read, self._host, query, viewer)
-            except BadQuery as error:
-                raise Turned(404 if error.in_path else 422, error.text) from None
-            except NotFound as error:
-                raise Turned(404, error.text) from None
+            _, result = await view.answer(self._ask, self._host, given, request.match_info, viewer)
             return answered(200, result)
 
         return read

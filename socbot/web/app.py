@@ -13,7 +13,7 @@ from socbot.web.host import Host
 from socbot.web.live import Live
 from socbot.web.problems import Turned
 from socbot.web.rendering import Pages
-from socbot.web.view import BadQuery, NotFound, View
+from socbot.web.view import View
 from socbot.web.views import VIEWS
 
 T = TypeVar("T")
@@ -64,13 +64,7 @@ class App:
             # A form sends what was left empty too, and a link may carry what another site has added to it.
             known = set(view.query.__struct_encode_fields__) - {*request.match_info}
             given = {name: value for name, value in request.query.items() if value and name in known}
-            try:
-                query = view.ask_for(given, request.match_info)
-                result = await self.ask(view.read, self.host, query, viewer)
-            except BadQuery as error:
-                raise Turned(404 if error.in_path else 422, error.text) from None
-            except NotFound as error:
-                raise Turned(404, error.text) from None
+            query, result = await view.answer(self.ask, self.host, given, request.match_info, viewer)
             return self.pages.page(request, view, result, query, viewer)
 
         return page

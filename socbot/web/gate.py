@@ -12,17 +12,19 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from socbot.storage.errors import StoreError
-from socbot.systems.access import PLATFORM, Session, Token
+from socbot.systems.access import PLATFORM, Session
 from socbot.systems.errors import Where
 from socbot.web import hosts
 from socbot.web.connections import Crowd, quiet
 from socbot.web.host import Host
 from socbot.web.probes import PATHS as PROBES
-from socbot.web.problems import Turned, problem
+from socbot.web.problems import Turned, problem, whole_seconds
 from socbot.web.throttle import Throttle
 from socbot.web.view import Viewer
 
 if TYPE_CHECKING:
+    from multidict import MultiDictProxy
+
     from socbot.web.rendering import Pages
 
 ZONE: Final = "socbot_zone"
@@ -202,11 +204,7 @@ class Gate:
         self._require_own_origin(request)
         given = request.headers.get(CSRF)
         if given is None and not _is_api(request) and request.content_type in _FORMS:
-            try:
-                async with asyncio.timeout(BODY):
-                    given = str((await request.post()).get("csrf", ""))
-            except TimeoutError:
-                raise Turned(408, "The form was not sent in time.") from None
+            given = str((await _form_of(request)).get("csrf", ""))
         if given is None or not _is_same(given, session.csrf):
             raise Turned(403, "This was not sent by a page of this session, and nothing was done. Load the page again.")
 
@@ -227,7 +225,7 @@ class Gate:
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Cache-Control", _PRIVATE)
-        if self._is_https:
+        if self._host.config.web.is_https:
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
     def _tell(
@@ -245,7 +243,7 @@ class Gate:
         if turned.status == 401:
             response.headers["WWW-Authenticate"] = 'Bearer realm="socbot"'
         if turned.retry_after is not None:
-            response.headers["Retry-After"] = str(max(1, -int(-turned.retry_after // 1)))
+            response.headers["Retry-After"] = whole_seconds(turned.retry_after)
         return response
 
     def _page_of(self, request: web.Request, turned: Turned) -> web.Response:
@@ -292,13 +290,9 @@ class Gate:
     # -- signing in and out ---------------------------------------------------------------------------
 
     @property
-    def _is_https(self) -> bool:
-        return self._host.config.web.url.lower().startswith("https://")
-
-    @property
     def _cookie(self) -> str:
         """The session cookie's name; browsers take the longer one over https alone, and from nobody beside us."""
-        return "__Host-socbot_session" if self._is_https else "socbot_session"
+        return "__Host-socbot_session" if self._host.config.web.is_https else "socbot_session"
 
     async def _form(self, request: web.Request) -> web.Response:
         ticket = request.query.get("ticket", "")[:_MOST_TOKEN]
@@ -310,11 +304,7 @@ class Gate:
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         if request.content_type != _FORM:
             raise Turned(415, f"A form is expected: {_FORM}.")
-        try:
-            async with asyncio.timeout(BODY):
-                form = await request.post()
-        except TimeoutError:
-            raise Turned(408, "The form was not sent in time.") from None
+        form = await _form_of(request)
         ticket, text, next = (str(form.get(name, "")).strip() for name in ("ticket", "token", "next"))
         if ticket:
             id = await self._ask(self._host.access.redeem, ticket[:_MOST_TOKEN])
@@ -332,21 +322,22 @@ class Gate:
                 return self._login(request, status=401, next=next, wrong=True)
             if token.role == "sender":
                 return self._login(request, status=403, next=next, sends=True)
-            id = await self._ask(self._begin, token)
+            id = await self._ask(self._host.access.sign_in, token)
         former = request.cookies.get(self._cookie, "")
         if former:
             await self._ask(self._host.access.sign_out, former)
         response = web.Response(status=303, headers={"Location": own_path(next)})
-        response.set_cookie(self._cookie, id, httponly=True, samesite="Strict", path="/", secure=self._is_https)
+        response.set_cookie(
+            self._cookie, id, httponly=True, samesite="Strict", path="/", secure=self._host.config.web.is_https
+        )
         return response
-
-    async def _begin(self, token: Token) -> str:
-        return await self._host.access.sign_in(token)
 
     async def _sign_out(self, request: web.Request) -> web.Response:
         await self._ask(self._host.access.sign_out, request.cookies.get(self._cookie, ""))
         response = web.Response(status=303, headers={"Location": _LOGIN})
-        response.del_cookie(self._cookie, path="/", httponly=True, samesite="Strict", secure=self._is_https)
+        response.del_cookie(
+            self._cookie, path="/", httponly=True, samesite="Strict", secure=self._host.config.web.is_https
+        )
         return response
 
     def _login(self, request: web.Request, *, status: int = 200, next: str = "", **more: Any) -> web.Response:
@@ -365,6 +356,14 @@ _WORDS: Final = {
     405: "That cannot be done at this address.",
     413: "That is more than is taken.",
 }
+
+
+async def _form_of(request: web.Request) -> "MultiDictProxy[Any]":
+    try:
+        async with asyncio.timeout(BODY):
+            return await request.post()
+    except TimeoutError:
+        raise Turned(408, "The form was not sent in time.") from None
 
 
 def _kept(error: web.HTTPException) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What went wrong, as programs are told it: problem details, as RFC 9457 has them."""
 
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -26,6 +27,11 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     outcome: Any = None
 
 
+def whole_seconds(seconds: float) -> str:
+    """As ``Retry-After`` has them: never fewer than it takes."""
+    return str(max(1, math.ceil(seconds)))
+
+
 class Turned(Exception):
     """The request is not answered but by a problem.
 
@@ -35,9 +41,6 @@ class Turned(Exception):
     def __init__(self, status: int, detail: str, *, retry_after: float | None = None, **more: Any) -> None:
         self.status, self.detail, self.retry_after, self.more = status, detail, retry_after, more
         super().__init__(detail)
-
-    def response(self) -> web.Response:
-        return problem(self.status, self.detail, retry_after=self.retry_after, **self.more)
 
 
 def problem(
@@ -49,6 +52,6 @@ def problem(
     """
     headers = dict(headers or {})
     if retry_after is not None:
-        headers["Retry-After"] = str(max(1, -int(-retry_after // 1)))
+        headers["Retry-After"] = whole_seconds(retry_after)
     body = msgspec.json.encode(Problem(status, HTTPStatus(status).phrase, detail, **more))
     return web.Response(status=status, body=body, content_type=TYPE, headers=headers)

@@ -84,7 +84,6 @@ class Pages:
             "bytes": size,
             "change": change,
             "chart": drawn,
-            "decimal": decimal,
             "duration": duration,
             "number": number,
             "percent": percent,
@@ -183,10 +182,6 @@ def number(value: float) -> str:
     if value != value:
         return "–"
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:,.2f}".rstrip("0").rstrip(".")
-
-
-def decimal(value: float, places: int = 1) -> str:
-    return f"{value:,.{places}f}"
 
 
 def percent(share: float | None) -> str:

@@ -13,6 +13,7 @@ from socbot.dispatch.errors import describe
 from socbot.systems.access import Role
 from socbot.systems.identities import storable
 from socbot.web.host import Host
+from socbot.web.problems import Turned
 
 Q = TypeVar("Q", bound=Struct)
 R = TypeVar("R", bound=Struct)
@@ -113,6 +114,26 @@ class View(Generic[Q, R]):
     def api_path(self) -> str:
         """Where its JSON is."""
         return "/api/v1" + (self.path if self.path != "/" else "/overview")
+
+    async def answer(
+        self,
+        ask: Callable[..., Awaitable[R]],
+        host: Host,
+        given: Mapping[str, str],
+        in_path: Mapping[str, str],
+        who: Viewer,
+    ) -> tuple[Q, R]:
+        """The query that is written so, and what is read for it on the bot's loop.
+
+        :raises Turned: if it cannot be asked, or there is no such thing
+        """
+        try:
+            query = self.ask_for(given, in_path)
+            return query, await ask(self.read, host, query, who)
+        except BadQuery as error:
+            raise Turned(404 if error.in_path else 422, error.text) from None
+        except NotFound as error:
+            raise Turned(404, error.text) from None
 
     def ask_for(self, given: Mapping[str, str], in_path: Mapping[str, str]) -> Q:
         """The query that is written so.

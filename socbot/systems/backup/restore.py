@@ -72,8 +72,7 @@ class Place(Struct, frozen=True):
 def place_of(storage: StorageConfig, config: BackupConfig) -> Place:
     """Where a restore puts things."""
     key_file = key_path(storage)
-    if storage.url.startswith("sqlite:"):
-        store = Path(storage.url.removeprefix("sqlite:///"))
+    if (store := storage.file) is not None:
         return Place(store.with_name(store.name + ".restore"), store, config.paths, key_file)
     return Place(Path(config.folder) / "postgresql.restore", None, config.paths, key_file)
 

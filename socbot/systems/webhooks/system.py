@@ -63,9 +63,7 @@ LONGEST_HOLD = 10.0
 
 def key_path(config: StorageConfig) -> Path:
     """Where the key lies that seals addresses, if the configuration has none: beside the store."""
-    if config.url.startswith("sqlite:///"):
-        return Path(config.url.removeprefix("sqlite:///")).parent / "webhooks.key"
-    return Path("data") / "webhooks.key"
+    return config.folder / "webhooks.key"
 
 
 async def _tell_nobody(reply: Reply) -> None:

@@ -81,11 +81,10 @@ async def read(host: Host, query: Query, viewer: Viewer) -> AccessFacts:
     counts = {token.name: 0 for token in access.tokens()}
     for session in sessions:
         counts[session.token] = counts.get(session.token, 0) + 1
-    is_local = config.is_local
     return AccessFacts(
         host.links.base,
-        "machine" if is_local and not config.url else "network",
-        not is_local and not config.url.lower().startswith("https://"),
+        "machine" if config.is_local and not config.url else "network",
+        config.in_clear,
         tuple(sorted(":".join(person) for person in access.people)),
         tuple(
             TokenFacts(

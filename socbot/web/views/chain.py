@@ -135,13 +135,11 @@ def _cost(sketch: Sketch | None, whole: float) -> Cost:
 def words(way: Way, query: Query, viewer: Viewer) -> Mapping[str, Any]:
     guards = [each for each in way.chain if each.kind == "guard"]
     share = sum(each.cost.share for each in way.chain)
-    shadowed = [each.name for each in way.chain if each.mode == "shadow"]
     off = [each.name for each in way.chain if each.mode == "off"]
     refused = sum(each.refusals for each in way.chain) + sum(each.count for each in way.beside)
     return {
         "guards": len(guards),
         "share": share,
-        "shadowed": shadowed,
         "off": off,
         "refused": refused,
         "modes": ("enforce", "shadow", "off"),
