@@ -156,15 +156,16 @@ class Client:
         headers: Mapping[str, str],
         limit: int,
     ) -> tuple[int, dict[str, str], bytes, bool]:
-        from socbot.egress.connections import explained, prepare, read
+        from socbot.egress.connections import explained, in_private, prepare, read
 
         request = prepare(method, target, body, headers)
         try:
-            response = await transport.handle_async_request(request)
-            try:
-                content, whole = await read(response, limit)
-            finally:
-                await response.aclose()
+            with in_private():
+                response = await transport.handle_async_request(request)
+                try:
+                    content, whole = await read(response, limit)
+                finally:
+                    await response.aclose()
         except EgressError:
             raise
         except Exception as error:  # the libraries' own, some of which hold what was sent: none of it goes further

@@ -4,12 +4,14 @@ httpcore's own pool is not used: a request that is cancelled while it waits ther
 place for ever. Here a connection belongs to one request or to none.
 """
 
+import logging
 import os
 import selectors
 import socket
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import lru_cache
 from math import inf
 
@@ -34,6 +36,34 @@ _PACKET = 65_536
 _MOST_ADDRESSES = 6
 _TURN = 4.0
 """Seconds that one address of several is given to take the connection."""
+
+
+_in_private: ContextVar[bool] = ContextVar("in_private", default=False)
+
+
+class _StepsAlone(logging.Filter):
+    """Leaves of what httpcore logs of our requests only which step it was.
+
+    Receivers tell back what they were asked for, in headers too, and an address is a secret.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if _in_private.get():
+            record.msg, record.args = record.getMessage().partition(" ")[0], None
+        return True
+
+
+_steps_alone = _StepsAlone()
+
+
+@contextmanager
+def in_private() -> Iterator[None]:
+    """Have nothing that is sent or received within the block logged by the library below."""
+    before = _in_private.set(True)
+    try:
+        yield
+    finally:
+        _in_private.reset(before)
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -230,6 +260,8 @@ class Connections(httpx.AsyncBaseTransport):
         self._tls, self._ask = tls, ask or resolve
         self._endpoints: dict[Origin, Endpoint] = {}
         self._retired: list[Endpoint] = []
+        for part in ("connection", "http11", "proxy"):
+            logging.getLogger(f"httpcore.{part}").addFilter(_steps_alone)
         self.configure(policy, proxy)
 
     def configure(self, policy: Policy, proxy: str) -> None:

@@ -330,6 +330,33 @@ async def test_a_receiver_cannot_flood_or_stall(
     assert CANARY not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        f"HTTP/1.1 301 Moved\r\nLocation: /{CANARY}/\r\nContent-Length: 0\r\n\r\n".encode(),
+        f"HTTP/1.1 404 No /{CANARY}\r\nContent-Length: 0\r\n\r\n".encode(),
+        f"no such hook: /{CANARY}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk: /{CANARY}\r\n".encode(),
+    ],
+    ids=["where it is", "in the status", "no HTTP", "in the body"],
+)
+@pytest.mark.promise("P11")
+async def test_what_a_receiver_tells_back_is_in_no_log(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    async def echo(exchange: vocabulary.Exchange) -> None:
+        await exchange.send(sent)
+        exchange.writer.close()
+
+    receiver.on(f"/{CANARY}", echo)
+    caplog.set_level(logging.DEBUG)
+    async with Client([receiver.address]) as client:
+        await outcome(client, receiver.url(f"/{CANARY}"), b"{}", {})
+    assert len(receiver.requests) == 1
+    assert "receive_response_headers" in caplog.text, "the steps are there for who looks for a fault"
+    assert CANARY not in caplog.text
+
+
 @pytest.mark.promise("P13")
 async def test_a_connection_that_is_never_made_or_never_finished_takes_no_longer() -> None:
     async def never(host: str, port: int) -> Sequence[str]:
