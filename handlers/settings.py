@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from socbot.dispatch.arguments import Completes, Rest
 from socbot.dispatch.commands import Command, command
 from socbot.dispatch.context import Context
-from socbot.dispatch.errors import InvalidArgument
+from socbot.dispatch.errors import WITHHELD, InvalidArgument
 from socbot.dispatch.replies import Reply, escape, moment
 from socbot.documents import ConfigError
 from socbot.systems.links import Links
-from socbot.systems.settings import Setting, Settings, shown
+from socbot.systems.settings import Setting, Settings, shown, why_fixed
 
 
 def config_command(name: str, section: str) -> Command:
@@ -34,6 +34,7 @@ def config_command(name: str, section: str) -> Command:
             return Reply(title=f"Settings of {section}", fields=links.field("settings"), items=items)
         if not key:
             raise InvalidArgument("key", "", f"the key to {action}; `{ctx.prefix}{name}` shows them")
+        found = ""
         try:
             found = settings.find(section, key)
             if action == "reset":
@@ -43,10 +44,15 @@ def config_command(name: str, section: str) -> Command:
             else:
                 raise InvalidArgument("value", "", f"the new value of {found}")
         except ConfigError as error:
-            raise InvalidArgument(key, value or key, f"usable: {escape(str(error), 400)}") from None
+            raise InvalidArgument(key, _told(found, value) or key, f"usable: {escape(str(error), 400)}") from None
         return Reply.ok(f"{after.key}: {_value(before)} → {_value(after)}")
 
     return view_set_reset
+
+
+def _told(key: str, value: str) -> str:
+    """What was given, unless it was for a key that takes nothing from chat: then it may be a secret."""
+    return WITHHELD if value and (not key or why_fixed(key)) else value
 
 
 def _line(setting: Setting) -> str:

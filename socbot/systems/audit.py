@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 
 from socbot.dispatch.clock import Clock
 from socbot.dispatch.commands import Command
-from socbot.dispatch.errors import WITHHELD
+from socbot.dispatch.errors import WITHHELD, InvalidArgument
 from socbot.dispatch.messages import Identity
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Field, Reply
@@ -387,7 +387,8 @@ def _given(outcome: Outcome, command: Command | None, arguments: str) -> str:
     """The arguments; nothing of them where one may be a secret."""
     if command is None or outcome.refused_by == "confirmation":
         return outcome.reason or ""
-    return WITHHELD if command.sensitive and arguments else arguments
+    withheld = isinstance(outcome.error, InvalidArgument) and outcome.error.value == WITHHELD
+    return WITHHELD if arguments and (command.sensitive or withheld) else arguments
 
 
 def _result(outcome: Outcome) -> str:

@@ -172,3 +172,17 @@ async def test_a_round_is_run_by_hand_under_the_older_bots_name(make_bot: MakeBo
         reply = await reply_to(bot, "!run_task HealthCheckSystem health_check_task")
         assert reply.text.startswith("`health` ran in ")
         assert bot.supervisor.find("health").runs == 2
+
+
+@pytest.mark.promise("P11")
+@pytest.mark.parametrize("key", ["dead_mans_switch", "health.dead_mans_switch", "dead_man_switch"])
+async def test_a_secret_that_belongs_in_a_file_is_not_told_and_not_on_record(make_bot: MakeBot, key: str) -> None:
+    secret = "https://example.org/ping/5ecret-of-the-switch"
+    async with make_bot() as bot:
+        outcome = await bot.dispatch(owner_said(f"!health_config set {key} {secret}"))
+        assert outcome.status == "invalid"
+        assert secret not in str(outcome.reply)
+        assert secret not in str(await bot.audit.entries())
+        assert [each.what for each in await bot.audit.entries() if each.action == "health_config"] == ["…"]
+        outcome = await bot.dispatch(owner_said("!health_config set timeout soon"))
+        assert "`soon`" in str(outcome.reply), "what is no secret is told"
