@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import anyio
+import psutil
 import pytest
 from anyio.abc import ByteStream, Process, SocketStream
 
@@ -133,6 +134,7 @@ async def asks(standin: Standin, owner: Person, text: str) -> Message:
 # -- from the start to the end ----------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P11")
 @pytest.mark.promise("P49")
 async def test_it_starts_answers_and_ends_in_order(run: Run, standin: Standin, owner: Person) -> None:
     async with run() as program:
@@ -141,6 +143,8 @@ async def test_it_starts_answers_and_ends_in_order(run: Run, standin: Standin, o
         assert (await asks(standin, owner, "!ping")).text.startswith("Pong!")
         await program.until(lambda: standin.world.commands, "the slash commands")
         assert (await (await owner.slash("uptime")).answer()).text.startswith("Up for")
+        listed = psutil.Process(program.process.pid).as_dict(["name", "cmdline", "exe"])  # as everybody sees it
+        assert standin.token not in str(listed)
         started = time.monotonic()
         unanswered = [await owner.says(f"!nap {seconds}") for seconds in (0.5, 1, 1.5)]
         await anyio.sleep(0.3)
