@@ -496,7 +496,9 @@ class Dispatcher:
         for observer in self._observers:
             try:
                 observer(outcome)
-            except Exception:  # an observer is not part of the command: the others still have to be told
+            except BaseException as error:  # an observer is not part of the command: the others still have to be told
+                if isinstance(error, KeyboardInterrupt):
+                    raise
                 _log.exception("observer %r failed", observer)
         return outcome
 

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 
 from socbot.dispatch.clock import Clock
 from socbot.dispatch.commands import Command
-from socbot.dispatch.errors import WITHHELD, InvalidArgument
+from socbot.dispatch.errors import WITHHELD, GuardFailed, InvalidArgument
 from socbot.dispatch.messages import Identity
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Field, Reply
@@ -224,7 +224,8 @@ class Audit:
             if outcome.status == "ok" and outcome.reply is not None and outcome.reply.question is not None:
                 return None  # it has only asked
             return self._add(self._entry_of(outcome, command, arguments))
-        if (outcome.status == "invalid" or outcome.refused_by in _TURNED_DOWN) and self._is_within_bounds():
+        turned_down = outcome.refused_by in _TURNED_DOWN or isinstance(outcome.error, GuardFailed)
+        if (outcome.status == "invalid" or turned_down) and self._is_within_bounds():
             self._add(self._entry_of(outcome, command, arguments))
         return None
 

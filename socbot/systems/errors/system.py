@@ -188,10 +188,11 @@ class Errors:
         if outcome.error is None and not outcome.faults:
             return
         failures = [error for _, error in outcome.faults]
-        if outcome.error is not None and outcome.error_id is None and all(outcome.error is not e for e in failures):
-            failures.insert(0, outcome.error)
+        ended_by = outcome.error if isinstance(outcome.error, Exception) else None  # a cancellation is no failure
+        if ended_by is not None and outcome.error_id is None and all(ended_by is not each for each in failures):
+            failures.insert(0, ended_by)
         for error in failures:
-            if isinstance(error, UserError) or not isinstance(error, Exception):  # a mistake; a cancellation
+            if isinstance(error, UserError):  # a mistake
                 continue
             _, occurrence = self._take(error, _where(outcome))
             if occurrence is not None:
