@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from socbot.config import BlacklistConfig, MiddlewareConfig, RateLimitConfig
+from socbot.bot import Bot
+from socbot.config import BlacklistConfig, MiddlewareConfig, RateLimitConfig, WebhooksConfig
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
 from socbot.dispatch.messages import Message
@@ -20,6 +21,7 @@ from tests.conftest import MakeBot
 
 FIVE = ("blacklist", "rate_limit", "profiler", "analytics", "error_capture")
 UNLIMITED = RateLimitConfig(cooldown=0.0, burst=10_000, window=0.001)
+LOOPBACK = WebhooksConfig(allow=("127.0.0.0/8",))
 
 reached: list[str] = []
 
@@ -134,6 +136,47 @@ async def test_blocked_commands_are_counted(make_bot: MakeBot, clock: FakeClock)
         assert {field.name: field.value for field in reply.fields}["Blocked attempts"] == "5 commands"
 
 
+async def with_a_webhook(bot: Bot) -> None:
+    """Have everything that the bot has to tell sent to somebody."""
+    await bot.webhooks.add("siem", "custom", "http://127.0.0.1:9/", (), "local:owner")
+
+
+async def sent(bot: Bot) -> list[tuple[object, ...]]:
+    """How many signals there were, and how many deliveries wait for the webhook."""
+    sql = "SELECT (SELECT SUM(count) FROM signals), (SELECT COUNT(*) FROM deliveries)"
+    return await bot.database.read(lambda connection: connection.execute(sql))
+
+
+@pytest.mark.promise("P23")
+async def test_what_an_administrator_sends_is_not_sent_once_they_are_listed(
+    make_bot: MakeBot, clock: FakeClock
+) -> None:
+    async with make_bot(clock=clock, rate_limit=UNLIMITED, webhooks=LOOPBACK) as bot:
+        await with_a_webhook(bot)
+        assert (await bot.dispatch(said("!alert high door", admin=True))).status == "ok"
+        assert await sent(bot) == [(1, 1)]
+        await bot.dispatch(owner_said("!blacklist_add user 42 spam"))
+        before = await sent(bot)
+        for text in ("!alert high window", "!incident open high x", "!drill start raid", "!no_such_command"):
+            assert (await bot.dispatch(said(text, admin=True))).refused_by == "blacklist"
+        assert await sent(bot) == before
+
+
+@pytest.mark.promise("P23")
+async def test_a_start_without_the_list_runs_nothing_for_anybody_but_the_owner(
+    make_bot: MakeBot, clock: FakeClock
+) -> None:
+    async with make_bot(clock=clock, commands=[work]) as bot:
+        await bot.dispatch(owner_said("!blacklist_add user 42 spam"))
+        await bot.database.write(lambda db: db.change("ALTER TABLE blacklist RENAME TO gone"))
+    async with make_bot(clock=clock, commands=[work]) as bot:
+        for author in ("42", "43"):
+            outcome = await bot.dispatch(said("!work", author))
+            assert (outcome.refused_by, outcome.reason) == ("blacklist", "the blacklist is unavailable")
+        assert reached == []
+        assert (await bot.dispatch(owner_said("!work"))).status == "ok"
+
+
 # -- entries, expiry, removal, reloads and orders, interleaved ------------------------------------------
 
 USERS = ("42", "43", "44")
@@ -149,9 +192,11 @@ class Doors(RuleBasedStateMachine):
         self._portal = self._portals.__enter__()
         self.clock = FakeClock()
         self._context = self._portal.wrap_async_context_manager(
-            make_bot(clock=self.clock, commands=[work], rate_limit=UNLIMITED)
+            make_bot(clock=self.clock, commands=[work], rate_limit=UNLIMITED, webhooks=LOOPBACK)
         )
         self.bot = self._context.__enter__()
+        if not self.bot.webhooks.all():
+            self._portal.call(with_a_webhook, self.bot)
         self._chains = chains
         self.until: dict[tuple[str, str], float] = {}
         for entry in self._portal.call(self.bot.blacklist.entries):
@@ -220,6 +265,14 @@ class Doors(RuleBasedStateMachine):
             else:
                 assert (status, reached) == ("ok", [user])
             self.clock.forward(0.001)
+
+    @precondition(lambda self: any(self.listed(user, "g1") for user in USERS))
+    @invariant()
+    def nothing_is_sent_for_the_listed(self) -> None:
+        user = next(user for user in USERS if self.listed(user, "g1"))
+        before = self._portal.call(sent, self.bot)
+        assert self.say(said("!alert high door", user, guild="g1", admin=True)) == "refused"
+        assert self._portal.call(sent, self.bot) == before
 
 
 def run_doors(make_bot: MakeBot, examples: int, steps: int) -> None:
