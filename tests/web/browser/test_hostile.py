@@ -15,7 +15,7 @@ from msgspec import structs
 from playwright.sync_api import Browser
 
 from socbot.bot import Bot
-from socbot.config import BackupConfig, Config, LogsConfig, RateLimitConfig, StorageConfig, WebConfig
+from socbot.config import BackupConfig, Config, LogsConfig, RateLimitConfig, StorageConfig, WebConfig, WebhooksConfig
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
 from socbot.dispatch.messages import Message, User
@@ -23,6 +23,7 @@ from socbot.logs import logging_to
 from socbot.testing import OWNER
 from socbot.web import Web
 from socbot.web.views import VIEWS
+from tests.receiver import Receiver, answer
 from tests.web.browser.hostile import CAME_IN, strings
 from tests.web.browser.visiting import DESKTOP, Visitor, sign_in
 from tests.web.browser.ways import MENU, ways_to
@@ -51,8 +52,8 @@ async def fail(ctx: Context, *words: str) -> str:
 class Target:
     """A bot that anybody may write to, and its dashboard."""
 
-    def __init__(self, bot: Bot, web: Web, token: str) -> None:
-        self.bot, self.web, self.token = bot, web, token
+    def __init__(self, bot: Bot, web: Web, token: str, receiver: Receiver) -> None:
+        self.bot, self.web, self.token, self._receiver = bot, web, token, receiver
         self._number = 0
 
     def get(self, path: str) -> httpx.Response:
@@ -77,6 +78,23 @@ class Target:
         await self._owner(f"!maintenance on {texts[2]}")
         await self.bot.health.ask()
         await self.bot.telemetry.flush()
+
+    async def hear(self, texts: tuple[str, ...]) -> None:
+        """Have each of ``texts`` reported by another system, and sent back by whoever is told of it."""
+        self._number += 1
+        reporter, webhook = f"reporter-{self._number}", f"hook-{self._number}"
+        self._receiver.on("/", *(answer(400, body=f"answered {text}") for text in texts))
+        await self.bot.webhooks.add(webhook, "custom", self._receiver.url(), (), f"local:{texts[0]}")
+        headers = {"Authorization": f"Bearer {await self.bot.access.add(reporter, 'sender', 'local:owner')}"}
+        async with httpx.AsyncClient(base_url=self.web.address, headers=headers, trust_env=False) as client:
+            for text in texts:
+                report = {"title": f"a {text}"[:200], "text": f"b {text}", "fields": {text[:60]: f"c {text}"}}
+                answered = await client.post("/api/v1/signals", json=report | {"key": text[:100]})
+                assert answered.status_code == 202, answered.text
+        with anyio.fail_after(30):
+            while len(await self.bot.webhooks.deliveries(webhook, "dead", 100)) < len(texts):  # noqa: ASYNC110
+                await anyio.sleep(0.05)
+        await self.bot.webhooks.set(webhook, "enabled", "false", "local:owner")
 
     async def _say(self, text: str, author: str, guild: str, *, admin: bool = False) -> None:
         user = User(author, author, is_admin=admin)
@@ -105,14 +123,15 @@ async def _target(folder: Path) -> AsyncIterator[Target]:
         logs=LogsConfig(file=f"{folder}/bot.log"),
         rate_limit=RateLimitConfig(cooldown=0.0, burst=10_000),
         web=WebConfig(port=0),
+        webhooks=WebhooksConfig(allow=("127.0.0.0/8",)),
     )
     bot = Bot.from_config(config, commands=(echo, fail), owners=[OWNER], notify=hear)
     with logging_to(config.logs, bot.redactor) as log:
-        async with bot, Web(bot) as web:
+        async with Receiver() as receiver, bot, Web(bot) as web:
             bot.logs.attach(log)
             token = await bot.access.first_token()
             assert token is not None
-            yield Target(bot, web, token)
+            yield Target(bot, web, token, receiver)
 
 
 @pytest.mark.promise("P38")
@@ -134,6 +153,27 @@ def test_what_people_write_is_text_on_every_page(target: Any, browser: Browser) 
             unseen -= {text for text in unseen if _written(text) in source}
     assert visitor.faults == []
     assert unseen == set()
+    context.close()
+
+
+@pytest.mark.promise("P38")
+def test_what_other_systems_report_and_answer_is_text_on_every_page(target: Any, browser: Browser) -> None:
+    bot, portal = target
+    context = browser.new_context(**DESKTOP)
+    visitor = Visitor(context.new_page(), bot.web.address, bot.web.address.removeprefix("http://"))
+    sign_in(visitor.page, bot.web.address, bot.token)
+    reported, answered = set(STRINGS), set(STRINGS)
+    for first in range(0, len(STRINGS), AT_ONCE):
+        portal.call(bot.hear, STRINGS[first : first + AT_ONCE])
+        found = ways_to(bot.get)
+        for path in dict.fromkeys((*(address for address, _ in MENU), *found.values())):
+            source = visitor.go(path).text()
+            assert visitor.page.evaluate(CAME_IN) == [], path
+            assert visitor.page.evaluate("window.hit") is None, path
+            reported -= {text for text in reported if f"b {_written(text)}" in source}
+            answered -= {text for text in answered if f"answered {_written(text[:80])}" in source}
+    assert visitor.faults == []
+    assert (reported, answered) == (set(), set())
     context.close()
 
 
