@@ -194,9 +194,14 @@ class Bot:
         return await self._stack.__aexit__(kind, error, traceback)
 
     async def drain(self, seconds: float | None = None) -> None:
-        """Take no new commands; let those under way end within ``seconds``, or ``bot.shutdown_timeout``."""
+        """Take no new commands and begin no job; let what is under way end within ``seconds``.
+
+        :param seconds: ``bot.shutdown_timeout`` unless given
+        """
         if not self._drained:
-            await self.dispatcher.drain(self.config.bot.shutdown_timeout if seconds is None else seconds)
+            seconds = self.config.bot.shutdown_timeout if seconds is None else seconds
+            self.supervisor.close(seconds)
+            await self.dispatcher.drain(seconds)
             self._drained = True
 
     async def dispatch(self, message: Message, *, send: Send | None = None) -> Outcome:
@@ -299,7 +304,7 @@ class Bot:
         self.erasure.tell(lambda identity: self.rate_limiter.forget_user(identity))
         self.erasure.tell(self.errors.forget_user)
         self.supervisor = Supervisor(
-            database, clock, self.random, config.jobs, zone, self.notify, config.bot.shutdown_timeout / 2
+            database, clock, self.random, config.jobs, zone, self.notify, config.bot.shutdown_timeout
         )
         self.supervisor.on_failed(self._job_failed)
         self.logs = Logs(database, clock, config.logs, self.redactor, zone)

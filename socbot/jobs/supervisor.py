@@ -4,6 +4,7 @@ import difflib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import tzinfo
+from math import inf
 from random import Random
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -62,6 +63,7 @@ class Supervisor:
         self._on_failed: list[Failed] = []
         self._tasks: TaskGroup | None = None
         self._fatal: CriticalJobFailed | None = None
+        self._deadline = inf
 
     # -- before the start -----------------------------------------------------------------------------
 
@@ -170,13 +172,17 @@ class Supervisor:
             raise self._fatal
         return swallowed
 
-    async def _end(self) -> None:
-        """Stop the jobs, the last one first: those that started later may need those before them."""
-        deadline = anyio.current_time() + self._drain
+    def close(self, seconds: float) -> None:
+        """Begin no further run. Those under way go on, and are ended ``seconds`` from now if the block is left then."""
+        self._deadline = min(self._deadline, anyio.current_time() + seconds)
         for runner in self._runners.values():
             runner.close()
+
+    async def _end(self) -> None:
+        """Stop the jobs, the last one first: those that started later may need those before them."""
+        self.close(self._drain)
         for runner in reversed(self._runners.values()):
-            await runner.end(max(0.0, deadline - anyio.current_time()))
+            await runner.end(max(0.0, self._deadline - anyio.current_time()))
 
     async def _settle(self) -> None:
         """Jobs with times of day count from the first start on: what was before that was not missed."""

@@ -33,7 +33,7 @@ LOOK = 30.0
 STORE_AWAY = 5.0
 """Seconds until the next try when the store cannot be used."""
 
-LAST_MOMENT = 1.5
+LAST_MOMENT = 0.5
 """Seconds that a request under way has when the courier is stopped, and then what is known of it to be stored."""
 
 EDIT_TRIES = 3

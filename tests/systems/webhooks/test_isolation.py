@@ -80,7 +80,7 @@ async def test_nine_that_hang_delay_nobody_in_a_thousand_events(make_bot: MakeBo
 
 
 @pytest.mark.promise("P43")
-@pytest.mark.parametrize("behaviour", [hang, late(0.3)])
+@pytest.mark.parametrize("behaviour", [hang, late(0.1)])
 async def test_the_end_waits_only_a_moment_for_what_is_under_way(make_bot: MakeBot, behaviour: Behaviour) -> None:
     with in_a_thread(Receiver()) as receiver:
         receiver.otherwise = behaviour
