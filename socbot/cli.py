@@ -159,8 +159,11 @@ def _anyio(function: Any, *arguments: Any) -> int:
 
 def _run(arguments: "Namespace") -> int:
     import os
+    import signal
     from functools import partial
 
+    # Until the bot itself obeys it; the first process of a container would not be ended by it otherwise.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(EXIT_OK))
     from socbot.running import run
 
     loaded = _load(arguments)

@@ -8,19 +8,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from socbot.bot import Bot
 from socbot.config import Loaded
 from socbot.dispatch.messages import Message
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply, printable
+from socbot.dispatch.tasks import leave
 from socbot.documents import ConfigError
-from socbot.exit_codes import EXIT_FAILURE
+from socbot.exit_codes import EXIT_FAILURE, EXIT_OK
 from socbot.jobs.job import CriticalJobFailed
 from socbot.logs import logging_to, structlog_to_log, uncaught_to_log
 from socbot.systems.access import FIRST
@@ -90,14 +92,23 @@ def _each(group: ExceptionGroup[E]) -> Iterator[E]:
 
 
 async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], started: Callable[[], None]) -> int:
-    watchdog, draining = watchdog_of(bot), anyio.CancelScope()
+    async with _Orders(bot, loaded.config.bot.shutdown_timeout) as orders:
+        with orders.starting:
+            await _run_until_stopped(bot, loaded, connect, started, orders)
+    return EXIT_OK if orders.starting.cancelled_caught else bot.lifecycle.exit_code
+
+
+async def _run_until_stopped(
+    bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], started: Callable[[], None], orders: "_Orders"
+) -> None:
+    watchdog = watchdog_of(bot)
     async with bot, watchdog, anyio.create_task_group() as tasks:
         started()
         if bot.config.web.enabled:
             bot.access.require_token()
         transport = connect(bot)
         have_watched(bot, watchdog)
-        await tasks.start(_obey_signals, bot, transport, watchdog, draining)
+        orders.take(transport, watchdog, tasks)
         if loaded.path is not None and loaded.config.bot.watch_config:
             tasks.start_soon(_watch, bot, transport, watchdog, str(loaded.path))
         # What the start made stays: without this the collector looks at all of it again and again, and the loop waits.
@@ -111,11 +122,10 @@ async def _serve(bot: Bot, loaded: Loaded, connect: Callable[[Bot], Transport], 
         watchdog.stopping()
         _log.info("stopping, exit code %d", bot.lifecycle.exit_code)
         _exit_at_last(loaded.config.bot.shutdown_timeout + _LAST_RESORT)
-        with draining:
+        with orders.draining:
             await bot.drain()
         await transport.close()
         tasks.cancel_scope.cancel()
-    return bot.lifecycle.exit_code
 
 
 def watchdog_of(bot: Bot) -> Watchdog:
@@ -227,29 +237,73 @@ def _greet(bot: Bot, console: Console) -> None:
     console.write(f"You are its owner; try {prefix}help, or /as 42 to speak as a stranger.")
 
 
-async def _obey_signals(
-    bot: Bot,
-    transport: Transport,
-    watchdog: Watchdog,
-    draining: anyio.CancelScope,
-    *,
-    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
-) -> None:
-    """SIGTERM and SIGINT end the bot, a second one at once; SIGHUP reloads config.yaml."""
-    if os.name == "nt":  # event loops take no signals there; Ctrl-C interrupts the program as it always does
-        task_status.started()
-        return
-    wanted = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
-    with anyio.open_signal_receiver(*wanted) as signals:
-        task_status.started()
-        async for number in signals:
-            if hasattr(signal, "SIGHUP") and number == signal.SIGHUP:
-                await transport.tell(await _reload(bot, watchdog, "signal SIGHUP"))
-            elif bot.lifecycle.stopping.is_set():
-                draining.cancel()
-                await bot.drain(0.0)
-            else:
-                bot.lifecycle.stop()
+class _Orders:
+    """What signals ask for: SIGTERM and SIGINT end the bot, a second one at once; SIGHUP reloads config.yaml.
+
+    They are obeyed from before the start on: a start that is told to end is given up.
+
+    :param seconds: what a start that cannot be given up at once, as in the midst of a migration, has to end by itself
+    :ivar starting: what is given up
+    :ivar draining: what a second signal cuts short
+    """
+
+    def __init__(self, bot: Bot, seconds: float) -> None:
+        self._bot, self._seconds = bot, seconds
+        self.starting, self.draining = anyio.CancelScope(), anyio.CancelScope()
+        self._running: tuple[Transport, Watchdog, TaskGroup] | None = None
+        self._reloading = anyio.Lock()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        await self._tasks.start(self._obey)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self._tasks.cancel_scope.cancel()
+        return await leave(self._tasks, kind, error, traceback)
+
+    def take(self, transport: Transport, watchdog: Watchdog, tasks: TaskGroup) -> None:
+        """The bot runs from now on."""
+        self._running = (transport, watchdog, tasks)
+
+    async def _obey(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        if os.name == "nt":  # event loops take no signals there; Ctrl-C interrupts the program as it always does
+            task_status.started()
+            return
+        hangup = getattr(signal, "SIGHUP", None)
+        wanted = [signal.SIGINT, signal.SIGTERM] + ([hangup] if hangup is not None else [])
+        with anyio.open_signal_receiver(*wanted) as signals:
+            task_status.started()
+            async for number in signals:
+                if number == hangup:
+                    self._reload()
+                else:
+                    await self._end()
+
+    def _reload(self) -> None:
+        if self._running is not None:  # a bot that starts has read its configuration just now
+            transport, watchdog, tasks = self._running
+            tasks.start_soon(self._reload_and_tell, transport, watchdog)
+
+    async def _reload_and_tell(self, transport: Transport, watchdog: Watchdog) -> None:
+        async with self._reloading:
+            await transport.tell(await _reload(self._bot, watchdog, "signal SIGHUP"))
+
+    async def _end(self) -> None:
+        if self._running is None:
+            if self.starting.cancel_called:
+                os._exit(EXIT_FAILURE)
+            _log.info("told to end before it had started")
+            _exit_at_last(self._seconds)
+            self.starting.cancel()
+        elif self._bot.lifecycle.stopping.is_set():
+            self.draining.cancel()
+            await self._bot.drain(0.0)
+        else:
+            self._bot.lifecycle.stop()
 
 
 async def _reload(bot: Bot, watchdog: Watchdog, by: str) -> Reply:

@@ -199,7 +199,8 @@ COMMANDS = (nap,)
 
 
 @pytest.mark.promise("P49")
-def test_a_second_signal_ends_it_at_once_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
+def test_a_second_signal_ends_it_at_once_and_says_so(number: int, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(NAP)  # commands of the operator's own, by import path
     (tmp_path / "config.yaml").write_text("handlers: [own]\nbot: {shutdown_timeout: 40s}\n")
     with running(tmp_path) as bot:
@@ -208,9 +209,9 @@ def test_a_second_signal_ends_it_at_once_and_says_so(tmp_path: Path) -> None:
         bot.stdin.flush()
         line_of(bot, "sleeping")
         started = time.monotonic()
-        bot.send_signal(signal.SIGTERM)
+        bot.send_signal(number)
         time.sleep(0.5)  # two signals, not one that arrives twice
-        bot.send_signal(signal.SIGTERM)
+        bot.send_signal(number)
         line_of(bot, "The bot is shutting down.")
         assert bot.wait(10) == 0
         assert time.monotonic() - started < 8
