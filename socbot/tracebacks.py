@@ -24,7 +24,7 @@ def message_of(error: BaseException, redact: Redact) -> str:
     """What ``error`` says, or that it cannot say it."""
     try:
         text = str(error)
-    except Exception as broken:  # __str__ is somebody else's code, and this is where its failing ends
+    except (Exception, SystemExit) as broken:  # __str__ is somebody else's code, and this is where its failing ends
         return f"<no message: __str__ raised {type(broken).__name__}>"
     return redact(text, MESSAGE)
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from socbot.bot import Bot
-from socbot.config import BotConfig, MiddlewareConfig, RateLimitConfig
+from socbot.config import BotConfig, ErrorsConfig, MiddlewareConfig, RateLimitConfig, StorageConfig, WebhooksConfig
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Confirm, Context, Handler
 from socbot.dispatch.errors import UserError
@@ -18,6 +18,8 @@ from socbot.dispatch.replies import Reply
 from socbot.middleware.error_capture import ErrorCapture
 from socbot.testing import owner_said, said
 from tests.conftest import MakeBot
+from tests.receiver import Receiver, in_a_thread
+from tests.receiver import answer as fail_with
 
 ANSWER = re.compile(r"That failed\. Quote `(E-[0-9A-HJKMNP-TV-Z]{6})` to the operator\.")
 ORDER = ("blacklist", "rate_limit", "profiler", "analytics", "error_capture")
@@ -39,8 +41,28 @@ class Rootless(Exception):
         self.__cause__, other.__cause__ = other, self
 
 
+class Quitting(Exception):
+    """Ends the program of whoever reads it."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+class Barred(Exception):
+    """Does not let anybody look at what led to it, or where."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise LookupError(name)
+
+
 class Odd(BaseException):
     """None that anything is meant to catch."""
+
+
+def cyclic() -> list[object]:
+    data: list[object] = []
+    data.append({"again": data})
+    return data
 
 
 def nest(depth: int) -> list[object]:
@@ -53,7 +75,11 @@ def nest(depth: int) -> list[object]:
 HOSTILE: dict[str, Callable[[], BaseException]] = {
     "plain": lambda: ValueError("broken"),
     "unspeakable": Unspeakable,
+    "quitting": Quitting,
+    "barred": Barred,
     "cyclic": Rootless,
+    "cyclic data": lambda: ValueError(cyclic()),
+    "1,000 deep": lambda: ValueError(nest(1_000)),
     "deep": lambda: ValueError(nest(100_000)),
     "10 MB": lambda: ValueError("x" * 10_000_000),
     "1,000 leaves": lambda: ExceptionGroup("many", [ValueError(number) for number in range(1_000)]),
@@ -151,6 +177,45 @@ async def test_whatever_is_raised_the_answer_is_the_same(how: str, make_bot: Mak
         assert record is not None
         assert len(record.message) < 3_000
         assert len(record.traceback) < 20_000
+
+
+@pytest.mark.promise("P44")
+@pytest.mark.parametrize("table", ["errors", "error_groups", "signals"])
+async def test_a_store_that_fails_changes_no_answer(table: str, make_bot: MakeBot) -> None:
+    config = ErrorsConfig(max_errors=1_000)
+    async with make_bot(commands=[fail], rate_limit=UNLIMITED, errors=config, jobs=True) as bot:
+        await bot.database.write(lambda connection: connection.execute(f"DROP TABLE {table}"))
+        for _ in range(20):
+            assert ANSWER.fullmatch(str((await say(bot, "!fail")).reply))
+        assert (await say(bot, "!ping", "43")).status == "ok"
+
+
+@pytest.mark.promise("P44")
+async def test_a_webhook_that_fails_changes_no_answer_and_makes_no_new_error(make_bot: MakeBot) -> None:
+    webhooks = WebhooksConfig(allow=("127.0.0.0/8",))
+    seen = []
+    with in_a_thread(Receiver()) as receiver:
+        receiver.otherwise = fail_with(500)
+        for name, config in (
+            ("without", StorageConfig("sqlite:///one.db")),
+            ("with", StorageConfig("sqlite:///two.db")),
+        ):
+            async with make_bot(
+                commands=[fail], rate_limit=UNLIMITED, webhooks=webhooks, storage=config, jobs=True
+            ) as bot:
+                if name == "with":
+                    await bot.webhooks.add("broken", "custom", receiver.url("/hook"), (), "local:owner")
+                for _ in range(20):
+                    assert ANSWER.fullmatch(str((await say(bot, "!fail")).reply))
+                await bot.errors.check()
+                if name == "with":
+                    await anyio.to_thread.run_sync(receiver.wait, 1)
+                signals = await bot.database.read(
+                    lambda c: c.execute("SELECT kind, title FROM signals ORDER BY kind, title")
+                )
+                seen.append((signals, [(group.type, group.count) for group in await bot.errors.groups()]))
+    assert seen[0] == seen[1]
+    assert seen[0][1] == [("ValueError", 20)]
 
 
 @pytest.mark.promise("P44")
