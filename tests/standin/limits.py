@@ -134,14 +134,23 @@ class Limits:
         *,
         body: Any = None,
         headers: dict[str, str] | None = None,
+        done: bool = False,
         times: float = 1,
     ) -> None:
         """Answer the next ``times`` such requests so, without looking at them.
 
         :param body: text is sent as a page, anything else as JSON; without one, an error as Discord words it
+        :param done: whether what was asked for happens nonetheless
         """
         error = {"message": f"{status}: an error", "code": 0} if body is None else body
-        self._add(method, pattern, times, _answering(lambda: _response(status, error, headers or {})))
+        answer = _answering(lambda: _response(status, error, headers or {}))
+
+        async def act(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if done:
+                await handler(request)
+            return await answer(request, handler)
+
+        self._add(method, pattern, times, act)
 
     def always(
         self, method: str, pattern: str, status: int, *, body: Any = None, headers: dict[str, str] | None = None

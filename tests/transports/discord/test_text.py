@@ -82,6 +82,24 @@ async def test_guilds_threads_and_direct_messages_are_answered_once(scene: Scene
         assert await scene.nothing_follows(place.messages[-1])
 
 
+@pytest.mark.promise("P41")
+@pytest.mark.parametrize("place", ["in the channel", "in private", "to the owner"])
+async def test_what_is_sent_again_since_its_answer_was_lost_is_there_once(make_scene: MakeScene, place: str) -> None:
+    async with make_scene(commands=COMMANDS) as scene:
+        await scene.says("!uptime")
+        channel = scene.place if place == "in the channel" else scene.owner.dm
+        before = len(channel.messages)
+        scene.standin.limits.answer("POST", f"/channels/{channel.id}/messages", 502, done=True)
+        if place == "to the owner":
+            await scene.bot.notify(Reply("The disk is nearly full."))
+        else:
+            await scene.says("!repeat once" if place == "in the channel" else "!whisper", in_=scene.place)
+        said = [message for message in channel.messages[before:] if message.by_bot]
+        assert len(said) == 1
+        assert said[0].nonce
+        assert len(scene.standin.limits.requests("POST", f"/channels/{channel.id}/messages", 502)) == 1
+
+
 async def test_the_bot_can_be_addressed_by_a_mention(scene: Scene) -> None:
     me = scene.standin.bot.id
     for text in (f"<@{me}> uptime", f"<@!{me}>  uptime", f"<@{me}> !uptime"):
