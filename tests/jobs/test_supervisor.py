@@ -1,7 +1,11 @@
 """Jobs run when they are due, again after a failure, and stop when they are told to."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -9,12 +13,14 @@ import pytest
 
 from socbot.config import JobConfig, JobsConfig
 from socbot.documents import ConfigError
+from socbot.exit_codes import EXIT_FAILURE
 from socbot.jobs.job import CriticalJobFailed, Job, JobRefused, State, UnknownJob
 from socbot.jobs.schedules import Continuous, Cron, Every
 from socbot.jobs.supervisor import Supervisor
 from socbot.storage.errors import StoreFull
 from socbot.testing import FakeClock
 from tests.jobs.conftest import InlineStore, MakeSupervisor, Notices
+from tests.test_cli import ENVIRONMENT
 
 BOTH = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 
@@ -257,6 +263,81 @@ async def test_however_a_job_dies_it_is_a_failure_of_that_job(
         status = supervisor.find("work")
         assert (status.state, status.runs, status.failures, status.restarts) == ("failed", 6, 6, 5)
         assert len(other) == 11
+
+
+@pytest.mark.promise("P45")
+@BOTH
+@pytest.mark.parametrize("crash", ["at once", "after 1 s", "at first", "BaseException", "cancels itself"])
+async def test_however_a_job_crashes_it_is_restarted_no_more_often_than_the_intensity(
+    clock: FakeClock, make: MakeSupervisor, notices: Notices, crash: str
+) -> None:
+    async def work() -> None:
+        if crash == "after 1 s":
+            await clock.sleep(1)
+        elif crash == "BaseException":
+            raise Sudden("sudden")
+        elif crash == "cancels itself":
+            await cancel_itself()
+        elif crash == "at first" and len(runs) > 1:
+            await anyio.sleep_forever()
+        raise RuntimeError(crash)
+
+    before = {task.id for task in anyio.get_running_tasks()}
+    runs, other = Runs(clock, work), Runs(clock)
+    async with make(Job("work", runs, Continuous()), Job("other", other, Every(10)), drain=0) as supervisor:
+        await clock.advance(600)
+        status = supervisor.find("work")
+        assert status.state == ("running" if crash == "at first" else "failed")
+        assert status.restarts == len(runs) - 1 == (1 if crash == "at first" else 5)
+        waits = [later - earlier for earlier, later in pairwise(runs.at)]
+        assert all(1 <= wait <= 60 + (crash == "after 1 s") for wait in waits)
+        assert len(set(waits)) == len(waits), "spread at random"
+        assert len(notices) == (crash != "at first")
+        assert len(other) == 61
+    assert {task.id for task in anyio.get_running_tasks()} == before, "no task is left behind"
+
+
+CRITICAL = """
+import sys
+import anyio
+from socbot import running
+from socbot.bot import Bot
+from socbot.config import load
+from socbot.jobs.job import Job
+from socbot.jobs.schedules import Continuous
+
+class Mine(Bot):
+    "A bot that cannot do without one of its jobs."
+
+    def jobs(self):
+        return (*super().jobs(), Job("heart", self.beat, Continuous(), critical=True))
+
+    async def beat(self):
+        raise RuntimeError("no pulse")
+
+running.Bot = Mine
+sys.exit(anyio.run(running.run, load(None)))
+"""
+
+
+@pytest.mark.promise("P45")
+def test_a_process_whose_critical_job_fails_ends_with_a_failure(tmp_path: Path) -> None:
+    environment = ENVIRONMENT | {"SOCBOT_JOBS__MAX_RESTARTS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", CRITICAL],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        try:
+            assert process.wait(30) == EXIT_FAILURE
+            assert "heart" in process.stderr.read()
+        finally:
+            process.kill()
 
 
 @pytest.mark.promise("P45")
