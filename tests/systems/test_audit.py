@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import anyio
@@ -106,6 +107,28 @@ async def test_a_record_that_was_changed_or_removed_is_named(
         assert await flaw(audit) == ""
         await sql(audit, statement.format(n=place))
         assert await flaw(audit) == f"record {place} {told}"
+
+
+@pytest.mark.promise("P54")
+@pytest.mark.parametrize("places", [5, pytest.param(150, marks=pytest.mark.slow)])
+async def test_whichever_of_a_thousand_is_edited_removed_or_moved_it_is_named(
+    places: int, storage: StorageConfig
+) -> None:
+    async with audit_on(storage) as audit:
+        await fill(audit, 1_000)
+        await sql(audit, "CREATE TABLE kept AS SELECT * FROM audit")
+        for place in Random(places).sample(range(1, 1_001), places):
+            await sql(audit, f"UPDATE audit SET who = 'nobody' WHERE id = {place}")
+            assert await flaw(audit) == f"record {place} is not as it was written"
+            await sql(audit, f"DELETE FROM audit WHERE id = {place}")
+            assert await flaw(audit) == f"record {place} is missing"
+            await sql(audit, f"INSERT INTO audit SELECT * FROM kept WHERE id = {place}")
+            if place < 1_000:
+                swap = ((place, 9_999), (place + 1, place), (9_999, place + 1))
+                await sql(audit, *(f"UPDATE audit SET id = {to} WHERE id = {of}" for of, to in swap))
+                assert await flaw(audit) == f"record {place} is not as it was written"
+                await sql(audit, *(f"UPDATE audit SET id = {of} WHERE id = {to}" for of, to in reversed(swap)))
+        assert await flaw(audit) == ""
 
 
 @pytest.mark.promise("P54")
