@@ -19,6 +19,7 @@ from socbot.config import BackupConfig, MiddlewareConfig, RateLimitConfig, Stora
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context, Handler
 from socbot.dispatch.errors import Refused
+from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.storage.errors import StoreError
 from socbot.systems.counters import MOST_NAMES, OTHER
@@ -110,14 +111,33 @@ CHAIN = (
     MiddlewareConfig(f"{__name__}:breaks", kind="observer"),
     MiddlewareConfig("error_capture"),
 )
-COMMANDS = (work, broken, picky)
+
+
+@command("endless", permission="public")
+async def endless(ctx: Context) -> str:
+    """Is cancelled by whoever gave it."""
+    await anyio.sleep_forever()
+    return "never"
+
+
+COMMANDS = (work, broken, picky, endless)
 
 
 def something(runs: random.Random, number: int) -> tuple[str, str]:
     """A command, and who gives it: every kind that there is, in no order."""
     text = runs.choices(
-        ["!work 1", "!ping", "!broken", "!picky", "!blacklist", "!work nothing", f"!junk{number}", "just talking"],
-        weights=[40, 20, 4, 5, 5, 5, 12, 9],
+        [
+            "!work 1",
+            "!ping",
+            "!broken",
+            "!picky",
+            "!blacklist",
+            "!work nothing",
+            f"!junk{number}",
+            "just talking",
+            "!endless",
+        ],
+        weights=[40, 20, 4, 5, 5, 5, 12, 9, 3],
     )[0]
     return text, str(runs.randrange(2, 40))
 
@@ -164,11 +184,16 @@ async def _mixed(make_site: MakeSite, clock: FakeClock, count: int) -> None:
     reached, refused_in_shadow, faults, listed = 0, 0, 0, 0
     async with make_site(clock=clock, middleware=CHAIN, rate_limit=OPEN, commands=COMMANDS) as site:
         await site.bot.blacklist.add("user", ("local", "13"), reason="unlucky", by="test:1")
+        seen: list[Outcome] = []
+        site.bot.dispatcher.observe(seen.append)
         for number in range(count):
             text, author = something(runs, number)
-            outcome = await site.bot.dispatch(said(text, author))
+            with anyio.CancelScope() as scope:
+                if text == "!endless":
+                    scope.cancel()
+                await site.bot.dispatch(said(text, author))
             clock.forward(runs.expovariate(1 / 5.0))
-            if outcome.status == "ignored":
+            if not seen or (outcome := seen.pop()).status == "ignored":
                 continue
             ledger[outcome.command or "(none)", outcome.status, outcome.refused_by or ""] += 1
             if outcome.trace is not None:
@@ -180,6 +205,8 @@ async def _mixed(make_site: MakeSite, clock: FakeClock, count: int) -> None:
         assert await stored(site) == ledger
         found = await scrape(site)
         agree(found, ledger)
+        cancelled = ledger["endless", "failed", ""]
+        assert found.of("socbot_failures_total", type="CancelledError") == cancelled > 0
         assert {status for _, status, _ in ledger} == {"ok", "failed", "refused", "invalid", "unknown"}
         assert found.of("socbot_middleware_calls_total", middleware="blacklist") == reached
         assert found.of("socbot_middleware_would_refuse_total", middleware="would_refuse") == refused_in_shadow > 0
