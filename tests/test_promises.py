@@ -20,13 +20,21 @@ def marked() -> dict[str, set[str]]:
     return found
 
 
+def on_the_page() -> list[tuple[str, set[str]]]:
+    """The rows of the page: each promise with the files that prove it."""
+    page = (ROOT / "docs" / "promises.md").read_text("utf-8")
+    rows = re.findall(r"^\| (P\d\d) \|.*\| ([^|]*) \|$", page, re.MULTILINE)
+    return [(number, set(re.findall(r"`([\w/]+\.py)`", files))) for number, files in rows]
+
+
+def test_every_promise_is_on_the_page_once_and_has_a_test() -> None:
+    promises = [f"P{number:02}" for number in range(1, 56)]
+    assert [number for number, _ in on_the_page()] == promises
+    assert sorted(marked()) == promises
+
+
 def test_every_promise_on_the_page_names_the_files_that_prove_it() -> None:
-    rows = re.findall(
-        r"^\| (P\d\d) \|.*\| ([^|]*) \|$", (ROOT / "docs" / "promises.md").read_text("utf-8"), re.MULTILINE
-    )
-    claimed = {number: set(re.findall(r"`([\w/]+\.py)`", files)) for number, files in rows}
-    assert len(claimed) == len(rows)
-    assert claimed == marked()
+    assert dict(on_the_page()) == marked()
 
 
 def test_the_page_of_commands_is_what_the_registry_prints() -> None:
