@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run demo test lint check slow bench clean
+.PHONY: run demo test lint check slow nightly fuzz bench clean
 
 run: $(VENV)/run
 	@$(BIN)/socbot run
@@ -27,6 +27,15 @@ check: lint test
 slow: $(VENV)/dev
 	@tests/servers.sh slow
 	$(BIN)/python -m pytest -m slow
+
+# What takes longer than CI may: ten times the examples, other ones in every run; ten minutes of fuzzing each reader; a soak
+nightly: $(VENV)/dev fuzz soak
+	@tests/servers.sh
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow and not alone"
+
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/dev
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -m slow tests/fuzz
 
 bench: $(VENV)/bench
 	$(BIN)/python -m bench

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 import pytest
+from hypothesis import settings
 
 from socbot.bot import Bot
 from socbot.config import BackupConfig, Config, StorageConfig
@@ -17,6 +18,12 @@ from socbot.testing import OWNER, FakeClock
 from tests.postgresql import Server, running_server
 
 os.environ.setdefault("SOCBOT_WEB__PORT", "0")  # bots that tests run as processes do not want the same one
+
+# The same examples in every run; `make nightly` looks for others, and prints how to see again what failed. A test sets
+# its number of examples only where a promise names it or where each costs much. What failed is kept as an @example.
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=200, stateful_step_count=50)
+settings.register_profile("nightly", deadline=None, max_examples=2_000, stateful_step_count=50, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 MakeBot: TypeAlias = Callable[..., AbstractAsyncContextManager[Bot]]
 

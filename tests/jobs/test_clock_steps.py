@@ -6,7 +6,7 @@ from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from socbot.jobs.job import Job
@@ -86,7 +86,6 @@ def test_a_step_at_fifty_points_of_a_day_repeats_no_slot(schedule: Cron, day: st
     st.sampled_from([Cron("0 3 * * *"), Cron("0 * * * *"), Cron("*/20 1-4 * * *")]),
     st.sampled_from([UTC, BERLIN]),
 )
-@settings(max_examples=100, deadline=None)
 def test_no_series_of_steps_repeats_a_slot(legs: list[tuple[float, float]], schedule: Cron, zone: tzinfo) -> None:
     clock = FakeClock(1_711_700_000.0)
     table = Slots(schedule, clock, None, zone)

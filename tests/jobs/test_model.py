@@ -182,7 +182,7 @@ SCRIPTS = st.lists(st.booleans(), min_size=1, max_size=8)
 @pytest.mark.promise("P45")
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @given(EVENTS, SCRIPTS)
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=75)
 def test_random_histories_go_as_the_rules_say(
     module_store: InlineStore, backend: str, events: list[tuple[str, float]], script: list[bool]
 ) -> None:
@@ -193,7 +193,7 @@ def test_random_histories_go_as_the_rules_say(
 @pytest.mark.promise("P45")
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @given(EVENTS, SCRIPTS)
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 def test_a_thousand_random_histories_go_as_the_rules_say(
     module_store: InlineStore, backend: str, events: list[tuple[str, float]], script: list[bool]
 ) -> None:

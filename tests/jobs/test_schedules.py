@@ -5,7 +5,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from socbot.dispatch.errors import InvalidArgument
@@ -57,7 +57,6 @@ def test_what_is_no_schedule_is_refused_with_the_reason(text: str, message: str)
 
 
 @given(st.text(max_size=60).map(lambda text: f"cron {text}") | st.text(max_size=60) | st.from_regex(r"every \S{1,9}"))
-@settings(max_examples=300, deadline=None)
 def test_no_text_breaks_the_reader(text: str) -> None:
     try:
         schedule = parse_schedule(text)
@@ -125,7 +124,6 @@ MOMENTS = st.one_of(
 
 @pytest.mark.promise("P33")
 @given(CRONS, MOMENTS, st.sampled_from(ZONES))
-@settings(max_examples=400, deadline=None)
 def test_forwards_and_backwards_agree_on_the_slots(cron: Cron, moment: int, zone: tzinfo) -> None:
     following = cron.after(moment, zone)
     assert following > moment

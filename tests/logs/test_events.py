@@ -163,7 +163,7 @@ def as_it_is(text: str, limit: int) -> str:
 
 @pytest.mark.promise("P37")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@settings(deadline=None, max_examples=70)
+@settings(max_examples=70)
 @given(st.lists(st.tuples(HOSTILE, HOSTILE, HOSTILE), min_size=20, max_size=40))
 async def test_a_line_is_one_record_whatever_names_and_facts_hold(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, str, str]]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from socbot.logs import patterns, reading
@@ -23,7 +23,6 @@ def put(path: Path, *parts: list[str]) -> Path:
     return path
 
 
-@settings(deadline=None)
 @given(LINES, LINES, st.integers(1, 90), st.integers(1, 40))
 def test_the_last_lines_are_those_that_were_written_last(
     tmp_path_factory: pytest.TempPathFactory, old: list[str], new: list[str], count: int, block: int
@@ -34,7 +33,6 @@ def test_the_last_lines_are_those_that_were_written_last(
         assert reading.last_lines(path, count) == [*old, *new][-count:]
 
 
-@settings(deadline=None)
 @given(LINES, LINES, st.text("abcé", min_size=1, max_size=2), st.integers(1, 9), st.integers(1, 40))
 def test_a_search_finds_the_newest_first_and_counts_all(
     tmp_path_factory: pytest.TempPathFactory, old: list[str], new: list[str], wanted: str, most: int, block: int

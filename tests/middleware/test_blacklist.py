@@ -280,9 +280,7 @@ def run_doors(make_bot: MakeBot, examples: int, steps: int) -> None:
         def __init__(self) -> None:
             super().__init__(make_bot, Random(1))
 
-    run_state_machine_as_test(
-        Here, settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=True)
-    )
+    run_state_machine_as_test(Here, settings=settings(max_examples=examples, stateful_step_count=steps))
 
 
 @pytest.mark.promise("P23")

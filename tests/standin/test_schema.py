@@ -160,13 +160,13 @@ MESSAGE_FAULTS = [
 ]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(messages())
 def test_a_message_within_all_limits_is_taken(body: Json) -> None:
     assert check_message(body, CHART) == []
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(messages())
 def test_one_fault_in_a_message_is_the_one_complaint(body: Json) -> None:
     for path, value, complaint in MESSAGE_FAULTS:
@@ -174,7 +174,7 @@ def test_one_fault_in_a_message_is_the_one_complaint(body: Json) -> None:
         assert found.startswith(complaint)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(body=messages(), limit=st.sampled_from(list(LONGEST.items())), letter=st.sampled_from("xé🦀"))
 def test_texts_may_be_as_long_as_documented_in_code_points(body: Json, limit: tuple[str, int], letter: str) -> None:
     path, most = limit
@@ -552,7 +552,7 @@ json_values: st.SearchStrategy[Json] = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_any_value_anywhere_is_complained_about_and_breaks_nothing(data: st.DataObject) -> None:
     value = data.draw(json_values)

@@ -16,7 +16,7 @@ import anyio.to_thread
 import msgspec
 import pytest
 from anyio.abc import TaskStatus
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from socbot.config import StorageConfig
@@ -446,7 +446,6 @@ def test_rows_are_counted_as_they_pass(found: int) -> None:
 values = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(st.tuples(values, values), min_size=1, max_size=5), max_size=6))
 def test_rows_come_out_as_they_went_in(batches: list[list[tuple[object, object]]]) -> None:
     packed = list(snapshots._gathered(iter(batches), lambda: None))
@@ -455,7 +454,6 @@ def test_rows_come_out_as_they_went_in(batches: list[list[tuple[object, object]]
     assert sum(count for _, count in packed) == len(found)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=100))
 def test_no_bytes_raise_anything_else(content: bytes) -> None:
     with suppress(StoreDamaged):

@@ -193,7 +193,7 @@ async def test_what_is_removed_at_the_end_stays_missing_when_more_is_written(sto
 
 
 @given(st.lists(st.tuples(st.text(max_size=40), st.text(max_size=40)), max_size=20), st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_text_is_chained_and_any_change_of_it_is_found(texts: list[tuple[str, str]], data: st.DataObject) -> None:
     async def check(folder: str) -> None:
         async with audit_on(StorageConfig(url=f"sqlite:///{folder}/s.db")) as audit:

@@ -18,7 +18,7 @@ tables = st.integers(1, 4).flatmap(
 
 
 @pytest.mark.promise("P22")
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=2_000)
 @given(hostile)
 @example("=1+1")
 @example("x;=1+1")
@@ -35,7 +35,7 @@ def test_no_cell_begins_a_formula(text: str) -> None:
 
 
 @pytest.mark.promise("P22")
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=2_000)
 @given(tables)
 @example([["'"], ["''="], ["\t'=\t"], ["' '"]])
 def test_a_table_comes_back_character_for_character(table: list[list[str]]) -> None:

@@ -116,21 +116,15 @@ class Histories(RuleBasedStateMachine):
             assert expected.retry_after == pytest.approx(actual.retry_after)
 
 
-def run_histories(examples: int, steps: int) -> None:
-    run_state_machine_as_test(
-        Histories, settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=True)
-    )
-
-
 @pytest.mark.promise("P31")
-def test_the_limiter_never_admits_too_much_nor_starves_over_200_histories() -> None:
-    run_histories(200, 50)
+def test_the_limiter_never_admits_too_much_nor_starves() -> None:
+    run_state_machine_as_test(Histories, settings=settings())
 
 
 @pytest.mark.slow
 @pytest.mark.promise("P31")
 def test_the_limiter_never_admits_too_much_nor_starves_over_2000_histories() -> None:
-    run_histories(2_000, 50)
+    run_state_machine_as_test(Histories, settings=settings(max_examples=2_000))
 
 
 def test_there_is_one_violation_in_an_episode() -> None:

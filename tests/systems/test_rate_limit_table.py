@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from socbot.config import RateLimitConfig
@@ -61,7 +61,6 @@ def test_a_row_does_not_grow_while_its_users_come_and_go() -> None:
 
 
 @pytest.mark.promise("P35")
-@settings(deadline=None, max_examples=300)
 @given(
     capacity=st.integers(1, 3),
     rows=st.sampled_from((1, 2)),

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from socbot.config import SignalsConfig, StorageConfig
@@ -215,7 +215,6 @@ def test_a_severity_has_many_names(names: str, severity: str) -> None:
 
 
 @given(st.text(max_size=20))
-@settings(max_examples=200)
 def test_no_word_is_a_severity_by_chance(text: str) -> None:
     assert severity_of(text) in (None, "info", "warning", "critical")
 

@@ -2,7 +2,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from socbot.systems.sketch import Sketch
@@ -22,13 +22,11 @@ def sketch_of(values: list[float]) -> Sketch:
     return sketch
 
 
-@settings(max_examples=500, deadline=None)
 @given(durations, shares)
 def test_every_quantile_is_within_half_a_percent(values: list[float], share: float) -> None:
     assert sketch_of(values).quantile(share) == pytest.approx(exact(values, share), rel=0.00501, abs=1e-9)
 
 
-@settings(max_examples=200, deadline=None)
 @given(durations, st.integers(0, 300), shares)
 def test_two_merged_sketches_are_the_sketch_of_both(values: list[float], cut: int, share: float) -> None:
     merged, whole = sketch_of(values[:cut]), sketch_of(values)

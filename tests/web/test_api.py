@@ -205,8 +205,7 @@ def probe(found: dict[str, Any], address: str, headers: dict[str, str], examples
 
 
 def _asking(cases: Any, address: str, headers: dict[str, str], checks: list[Any], examples: int) -> Callable[[], None]:
-    @settings(max_examples=examples, deadline=None, database=None, derandomize=True,
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     @hypothesis.given(case=cases)
     def ask(case: Any) -> None:
         response = case.call(base_url=address, headers=headers)

@@ -8,7 +8,7 @@ from random import Random
 import msgspec
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -254,7 +254,6 @@ def test_what_is_told_of_a_forged_name_is_inert(tmp_path: Path) -> None:
 # -- anything at all ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=400))
 def test_no_text_of_a_manifest_raises_anything_else(body: bytes) -> None:
     trailer = manifests.written(manifest_of(listed([("a", b"")]), b""), None)[-TRAILER:]
@@ -271,7 +270,6 @@ json_values = st.recursive(
 FIELDS = [*Manifest.__struct_fields__]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(FIELDS), json_values)
 def test_no_value_in_a_manifest_raises_anything_else(field: str, value: object) -> None:
     tree = msgspec.to_builtins(manifest_of(listed([("a", b"")]), b"")) | {field: value}
@@ -308,7 +306,6 @@ def test_a_manifest_longer_than_is_read_is_refused_unread(tmp_path: Path) -> Non
         read_manifest(tmp_path / "backup", keyring())
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=60))
 def test_a_name_that_is_taken_stays_within_its_folder(name: str) -> None:
     try:

@@ -36,7 +36,7 @@ def all_of(data: bytes, keys: Keyring) -> bytes:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from([0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT, 2 * SEGMENT + 7]),
     st.integers(1, 3 * SEGMENT),

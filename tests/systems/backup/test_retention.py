@@ -220,7 +220,7 @@ def live(timeline: list[Event], config: RetentionConfig) -> None:
 
 
 @pytest.mark.promise("P09")
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(TIMELINES, CONFIGS)
 def test_no_timeline_loses_the_last_good_backup_or_history(timeline: list[Event], config: RetentionConfig) -> None:
     live(timeline, config)
@@ -228,7 +228,7 @@ def test_no_timeline_loses_the_last_good_backup_or_history(timeline: list[Event]
 
 @pytest.mark.slow
 @pytest.mark.promise("P09")
-@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10_000, suppress_health_check=[HealthCheck.too_slow])
 @given(TIMELINES, CONFIGS)
 def test_none_of_10_000_timelines_does(timeline: list[Event], config: RetentionConfig) -> None:
     live(timeline, config)

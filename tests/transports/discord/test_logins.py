@@ -124,7 +124,7 @@ async def test_three_hundred_restarts_cost_half_of_what_discord_allows_at_most(
     assert gateway.gaps(0)[-1] >= 1000
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @example(shards=4, buckets=1, uptimes=[1.0])
 @example(shards=80, buckets=16, uptimes=[0.0])
 @given(st.integers(1, 80), st.integers(1, 16), st.lists(st.floats(0, 7200), min_size=1, max_size=8))

@@ -47,7 +47,7 @@ REPLIES = st.builds(
     chart=st.none() | CHARTS,
     question=st.none() | st.just(Question("token", "CODE", 30.0)),
 )
-quickly = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quickly = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 def body_of(page: Page) -> dict[str, object]:
