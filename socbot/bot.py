@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial, wraps
@@ -42,6 +43,7 @@ from socbot.handlers import signals as signal_commands
 from socbot.handlers import tasks as tasks_commands
 from socbot.handlers import webhooks as webhook_commands
 from socbot.jobs.job import Job
+from socbot.jobs.leadership import Leadership
 from socbot.jobs.schedules import Continuous, Every
 from socbot.jobs.supervisor import Supervisor
 from socbot.redaction import Redactor
@@ -303,8 +305,12 @@ class Bot:
         self.erasure = Erasure(database, self._flush_all, clock, pseudonyms)
         self.erasure.tell(lambda identity: self.rate_limiter.forget_user(identity))
         self.erasure.tell(self.errors.forget_user)
+        leadership = None
+        if database.dialect == "postgresql":
+            holder = f"{socket.gethostname()}:{os.getpid()}:{self.random.randrange(16**4):04x}"
+            leadership = Leadership(database, clock, config.jobs.lease, holder)
         self.supervisor = Supervisor(
-            database, clock, self.random, config.jobs, zone, self.notify, config.bot.shutdown_timeout
+            database, clock, self.random, config.jobs, zone, self.notify, config.bot.shutdown_timeout, leadership
         )
         self.supervisor.on_failed(self._job_failed)
         self.logs = Logs(database, clock, config.logs, self.redactor, zone)
@@ -409,7 +415,9 @@ class Bot:
             builtin.jobs(supervisor.status, supervisor.late),
             builtin.webhooks(lambda: self.webhooks.backlog if self.webhooks.all() else None),
             builtin.telemetry(lambda: telemetry.dropped, lambda: telemetry.failure is not None, self._dropped),
-            builtin.backup(lambda: self.backups.age_intervals, lambda: self.backups.config.enabled),
+            builtin.backup(
+                lambda: self.backups.age_intervals, lambda: self.backups.config.enabled and self.supervisor.leads
+            ),
             builtin.audit(lambda: self.audit.pending, self.audit.flush),
             builtin.dashboard(lambda: self.links.base, lambda: self.links.failure),
         )

@@ -276,6 +276,7 @@ class JobsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_restarts: Annotated[int, Meta(ge=0, le=1_000)] = 5
     within: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
     keep_runs: Annotated[int, Meta(ge=1, le=100_000)] = 200
+    lease: Annotated[float, Meta(ge=1, le=600)] = 15.0
     jobs: dict[str, JobConfig] = {}
 
 

@@ -8,7 +8,9 @@ from msgspec import Struct
 from socbot.dispatch.errors import InvalidArgument, UserError
 from socbot.jobs.schedules import Schedule
 
-State: TypeAlias = Literal["running", "waiting", "backing off", "stopped", "failed"]
+State: TypeAlias = Literal["running", "waiting", "backing off", "stopped", "failed", "standby"]
+"""``standby``: it runs once in the fleet, and another process leads that."""
+
 Ending: TypeAlias = Literal["ok", "failed", "cancelled"]
 
 
@@ -19,6 +21,8 @@ class Job(Struct, frozen=True):
     :param protected: stopping it asks first
     :param critical: the bot cannot go on without it, so it ends when this job has failed
     :param aliases: other names for it, of one word or two
+    :param scope: ``fleet`` for what only one of the processes that share a store has to do; all that it writes to the
+        store by then is refused once another process has taken over
     """
 
     name: str
@@ -28,6 +32,7 @@ class Job(Struct, frozen=True):
     protected: bool = False
     critical: bool = False
     aliases: tuple[str, ...] = ()
+    scope: Literal["process", "fleet"] = "process"
 
 
 class Run(Struct, frozen=True):
@@ -47,7 +52,8 @@ class JobStatus(Struct, frozen=True):
     :param stopping: it was told to end and has not yet
     :param next_run: None while it is not going to run by itself
     :param running_for: seconds since the current run began; None while there is none
-    :param overdue: seconds since the last run that was due and did not succeed
+    :param overdue: seconds since the last run that was due and did not succeed; 0 where another process runs it
+    :param leader: the process in which it runs, if that is another one and known
     """
 
     job: Job
@@ -64,6 +70,7 @@ class JobStatus(Struct, frozen=True):
     failures: int
     restarts: int
     last_error: str
+    leader: str = ""
 
     @property
     def name(self) -> str:

@@ -14,10 +14,16 @@ from socbot.config import JobConfig, JobsConfig
 from socbot.dispatch.clock import Clock
 from socbot.jobs.backoff import Restarts
 from socbot.jobs.job import Ending, Job, JobRefused, JobStatus, Run, State
+from socbot.jobs.leadership import Leadership
 from socbot.jobs.records import Record, Records
 from socbot.jobs.schedules import Continuous, Schedule, parse_schedule
 from socbot.jobs.timetable import timetable
 from socbot.redaction import redact
+from socbot.storage.errors import StoreError, StoreFenced
+from socbot.storage.leases import Fence, current_fence, fenced
+
+STORE_AWAY = 1.0
+"""Seconds until the next try where it cannot be stored that a run begins."""
 
 GRACE = 5.0
 """Seconds that a run which is told to end is waited for."""
@@ -42,8 +48,14 @@ class Runner:
 
     A decision is made only between two waits, and every change cuts the wait short: nothing is decided on what was.
 
+    A job of the fleet runs only where ``lead`` was called, and stores that a run begins before it does: what a process
+    did that is gone, or that another has replaced, is not done once more.
+
     :param give_up: called when the job has failed too often
+    :param leadership: who runs it, if it is a job of the fleet and other processes may
     :ivar active: it is under supervision now
+    :ivar fence: the right to run it for all processes
+    :ivar changes: how often somebody changed here what is stored of it
     """
 
     def __init__(
@@ -55,11 +67,16 @@ class Runner:
         config: JobsConfig,
         zone: tzinfo,
         give_up: Callable[["Runner"], None],
+        leadership: Leadership | None = None,
     ) -> None:
         self.job = job
         self.record = Record(job.name)
         self._records, self._clock, self._random, self._zone, self._give_up = records, clock, random, zone, give_up
         self._own = config.jobs.get(job.name, JobConfig())
+        self._leadership = leadership if job.scope == "fleet" else None
+        self.fence: Fence | None = None
+        self._claimed = False
+        self.changes = 0
         self._restarts = Restarts(config)
         self._failed = self._closing = False
         self._retry_at: float | None = None
@@ -87,9 +104,21 @@ class Runner:
             return "running"
         if self._off:
             return "stopped"
+        if self.standby:
+            return "standby"
         if self._failed:
             return "failed"
         return "waiting" if self._retry_at is None else "backing off"
+
+    @property
+    def shared(self) -> bool:
+        """Whether one of several processes runs it for all."""
+        return self._leadership is not None
+
+    @property
+    def standby(self) -> bool:
+        """Whether it is for another process to run it."""
+        return self.shared and self.active and self.fence is None
 
     @property
     def interval(self) -> float:
@@ -117,13 +146,14 @@ class Runner:
             stopping=began is not None and self._run_scope is not None and self._run_scope.cancel_called,
             next_run=self._next_run,
             running_for=None if began is None else self._clock.monotonic() - began,
-            overdue=0.0 if self._off or self._failed else self._timetable.overdue()[0],
+            overdue=0.0 if self._off or self._failed or self.standby else self._timetable.overdue()[0],
             last_run=record.last_run,
             last_success=record.last_success,
             runs=record.runs,
             failures=record.failures,
             restarts=record.restarts,
             last_error=record.last_error,
+            leader=self._leadership.leader if self._leadership is not None and self.standby else "",
         )
 
     # -- what it is told ------------------------------------------------------------------------------
@@ -133,7 +163,41 @@ class Runner:
         self.record = record
         if record.settled is None:
             record.settled = record.last_success
-        self._timetable = timetable(self.schedule, self._clock, record.settled, self._zone)
+        self._set_timetable(record.settled)
+
+    def lead(self, fence: Fence, record: Record) -> None:
+        """Run it for all processes from now on, with what went wrong here before forgotten."""
+        self.fence = fence
+        self._failed, self._retry_at = False, None
+        self._restarts.forget()
+        self.restore(record)
+
+    def stand_down(self) -> None:
+        """Another process may run it; the current run is told to end."""
+        self.fence, self._retry_at, self._claimed = None, None, False
+        if self._began is None:
+            self._answer(None)
+        self._wake()
+        if self._run_scope is not None:
+            self._run_scope.cancel()
+
+    def take_over(self, record: Record) -> None:
+        """Take over what other processes have stored: where it does not run all of it, otherwise what was chosen."""
+        if self.fence is None:
+            self.restore(record)
+            return
+        if record.schedule != self.record.schedule:
+            self.record.schedule = record.schedule
+            self._set_timetable(record.settled)
+        if record.stopped != self.record.stopped:
+            self.record.stopped = record.stopped
+            self._wake()
+            if record.stopped and self._run_scope is not None:
+                self._run_scope.cancel()
+
+    def _set_timetable(self, settled: float | None) -> None:
+        self._timetable = timetable(self.schedule, self._clock, settled, self._zone)
+        self._claimed = False
         self._wake()
 
     def configure(self, config: JobsConfig) -> None:
@@ -141,7 +205,7 @@ class Runner:
         self._own = config.jobs.get(self.job.name, JobConfig())
         self._restarts.config = config
         if self.schedule != before:
-            self._timetable = timetable(self.schedule, self._clock, self._clock.time(), self._zone)
+            self._set_timetable(self._clock.time())
         self._wake()
 
     def follow(self, schedule: Schedule) -> None:
@@ -149,25 +213,30 @@ class Runner:
         before = self.schedule
         self.job = structs.replace(self.job, schedule=schedule)
         if self.schedule != before:
-            self._timetable = timetable(self.schedule, self._clock, self._clock.time(), self._zone)
+            self._set_timetable(self._clock.time())
         self._wake()
 
     async def stop(self) -> bool:
         """Run no more until ``start``; False if the current run does not end when told to."""
         await self._records.set_stopped(self.job.name, True)
         self.record.stopped = True
+        self.changes += 1
         return await self._interrupt()
 
     async def start(self) -> None:
         """Run again by the schedule, with what went wrong forgotten."""
         self._refuse_if_disabled()
+        if not self.record.stopped:
+            self._refuse_on_standby()
         await self._records.set_stopped(self.job.name, False)
         self.record.stopped = False
+        self.changes += 1
         self._forget()
 
     async def restart(self) -> bool:
         """End the current run and begin afresh; False if the run does not end when told to."""
         self._refuse_if_disabled()
+        self._refuse_on_standby()
         ended = await self._interrupt()
         await self.start()
         return ended
@@ -183,16 +252,17 @@ class Runner:
         text = None if schedule is None else str(schedule)
         await self._records.set_schedule(self.job.name, text, now)
         self.record.schedule, self.record.settled = text, now
-        self._timetable = timetable(self.schedule, self._clock, now, self._zone)
-        self._wake()
+        self.changes += 1
+        self._set_timetable(now)
 
     async def run_now(self) -> Run:
         """Run once, whatever the schedule, and return when that is over; also when the job is stopped.
 
         Being cancelled does not end the run. A run that fails is not repeated.
 
-        :raises JobRefused: if it runs already
+        :raises JobRefused: if it runs already, or in another process
         """
+        self._refuse_on_standby()
         if self._began is not None or self._request is not None:
             raise JobRefused(f"`{self.job.name}` is running already.")
         request = self._request = _Request(anyio.Event())
@@ -203,7 +273,8 @@ class Runner:
             with anyio.CancelScope(shield=True):
                 await self._run()
         if request.run is None:
-            raise JobRefused(f"`{self.job.name}` was not run: the bot is shutting down.")
+            why = "another process has taken over" if self.standby else "the bot is shutting down"
+            raise JobRefused(f"`{self.job.name}` was not run: {why}.")
         return request.run
 
     def close(self) -> None:
@@ -229,6 +300,13 @@ class Runner:
     def _refuse_if_disabled(self) -> None:
         if not self._own.enabled:
             raise JobRefused(f"config.yaml has `{self.job.name}` switched off (jobs.jobs.{self.job.name}.enabled).")
+
+    def _refuse_on_standby(self) -> None:
+        if not self.standby:
+            return
+        leader = self._leadership.leader if self._leadership is not None else ""
+        where = f"That is {leader} now: ask it there." if leader else "None of them does at this moment."
+        raise JobRefused(f"`{self.job.name}` runs in one of the processes that share the store. {where}")
 
     def _forget(self) -> None:
         self._failed, self._retry_at = False, None
@@ -271,7 +349,7 @@ class Runner:
     def _wait(self) -> float:
         if self._request is not None:
             return 0.0
-        if self._off or self._failed:
+        if self._off or self._failed or self.standby:
             return float("inf")
         if self._retry_at is not None:
             return self._retry_at - self._clock.monotonic()
@@ -285,10 +363,31 @@ class Runner:
         self._pause = None
 
     async def _run(self) -> None:
+        with fenced(self.fence):
+            if self._request is not None or await self._begin():
+                await self._run_once()
+
+    async def _begin(self) -> bool:
+        """A run that is due begins; not if another process may have begun it."""
+        slot = self._timetable.begin()
+        if self.fence is not None and slot is not None and not self._claimed:
+            try:
+                await self._records.set_settled({self.job.name: slot})
+            except StoreFenced:
+                self.stand_down()
+                return False
+            except StoreError as error:
+                _log.warning("job %s cannot begin: %s", self.job.name, error)
+                self._retry_at = self._clock.monotonic() + STORE_AWAY
+                return False
+            if self.fence != current_fence() or self._wait() > 0:  # it was told something else meanwhile
+                return False
+            self.record.settled, self._claimed = slot, True
+        self.record.restarts += self._retry_at is not None
+        return True
+
+    async def _run_once(self) -> None:
         request = self._request
-        if request is None:
-            self._timetable.begin()
-            self.record.restarts += self._retry_at is not None
         started_at, self._began, self._rest = self._clock.time(), self._clock.monotonic(), anyio.Event()
         run = None
         try:
@@ -330,6 +429,9 @@ class Runner:
             end.outcome, end.error = "failed", "it cancelled itself"
         except (KeyboardInterrupt, GeneratorExit):
             raise
+        except StoreFenced as error:
+            _log.warning("job %s ends: %s", self.job.name, error)
+            self.stand_down()
         except BaseException as error:
             _log.warning("job %s failed", self.job.name, exc_info=error)
             end.outcome, end.error = "failed", _describe(error)
@@ -350,7 +452,7 @@ class Runner:
 
     def _succeeded(self, *, asked: bool) -> None:
         self.record.last_success = self._clock.time()
-        self._failed, self._retry_at = False, None
+        self._failed, self._retry_at, self._claimed = False, None, False
         self._restarts.succeeded()
         if (settled := self._timetable.done()) is not None:
             self.record.settled = settled

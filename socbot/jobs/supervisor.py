@@ -20,9 +20,11 @@ from socbot.dispatch.replies import Field, Reply, escape
 from socbot.dispatch.tasks import leave
 from socbot.documents import ConfigError
 from socbot.jobs.job import CriticalJobFailed, Job, JobStatus, Run, UnknownJob
+from socbot.jobs.leadership import Leadership
 from socbot.jobs.records import Record, Records, Slowest, Store
 from socbot.jobs.runner import Runner
 from socbot.jobs.schedules import Continuous, Cron, Every, Schedule, parse_schedule
+from socbot.storage.errors import StoreError
 
 Notify: TypeAlias = Callable[[Reply], Awaitable[None]]
 Failed: TypeAlias = Callable[[Job, str], Awaitable[object]]
@@ -42,6 +44,7 @@ class Supervisor:
 
     :param notify: tells the owner
     :param drain: seconds that runs under way are given to finish at the end, all together
+    :param leadership: says whether jobs of the fleet run in this process; without it they do
     """
 
     def __init__(
@@ -53,15 +56,17 @@ class Supervisor:
         zone: tzinfo,
         notify: Notify | None = None,
         drain: float = 10.0,
+        leadership: Leadership | None = None,
     ) -> None:
         self._clock, self._random, self._config, self._zone = clock, random, config, zone
-        self._notify, self._drain = notify, drain
+        self._notify, self._drain, self._leadership = notify, drain, leadership
         self._records = Records(database, config.keep_runs)
         self._runners: dict[str, Runner] = {}
         self._names: dict[str, Runner] = {}
         self._told: set[str] = set()
         self._on_failed: list[Failed] = []
         self._tasks: TaskGroup | None = None
+        self._leading = anyio.CancelScope(shield=True)
         self._fatal: CriticalJobFailed | None = None
         self._deadline = inf
 
@@ -76,7 +81,8 @@ class Supervisor:
         for job in jobs:
             self._check_own(job, self._config)
             runner = Runner(
-                job, self._records, self._clock, self._random, self._config, self._zone, self._gave_up
+                job, self._records, self._clock, self._random, self._config, self._zone, self._gave_up,
+                self._leadership,
             )  # fmt: skip
             for name in (job.name, *job.aliases):
                 if (key := _key(name)) in self._names:
@@ -116,6 +122,8 @@ class Supervisor:
         self.check(config)
         self._config = config
         self._records.keep = config.keep_runs
+        if self._leadership is not None:
+            self._leadership.seconds = config.lease
         for runner in self._runners.values():
             runner.configure(config)
 
@@ -158,6 +166,8 @@ class Supervisor:
         with anyio.CancelScope(shield=True):  # cancelled here, the group would stay open
             for runner in self._runners.values():
                 await self._tasks.start(runner.supervise, name=f"job {runner.job.name}")
+        if self._leadership is not None:
+            self._tasks.start_soon(self._take_part, self._leadership, name="leadership")
         return self
 
     async def __aexit__(
@@ -181,8 +191,38 @@ class Supervisor:
     async def _end(self) -> None:
         """Stop the jobs, the last one first: those that started later may need those before them."""
         self.close(self._drain)
-        for runner in reversed(self._runners.values()):
-            await runner.end(max(0.0, self._deadline - anyio.current_time()))
+        try:
+            for runner in reversed(self._runners.values()):
+                await runner.end(max(0.0, self._deadline - anyio.current_time()))
+        finally:
+            self._leading.cancel()
+            if self._leadership is not None:
+                await self._leadership.give_up()
+
+    # -- jobs of the fleet ----------------------------------------------------------------------------
+
+    async def _take_part(self, leadership: Leadership) -> None:
+        with self._leading:
+            await leadership.run(lambda: self._follow(leadership))
+
+    async def _follow(self, leadership: Leadership) -> None:
+        """Run the jobs of the fleet, or leave them to another process; as they are stored now."""
+        fence, shared = leadership.fence, [runner for runner in self._runners.values() if runner.shared]
+        for runner in shared:
+            if runner.fence is not None and runner.fence != fence:
+                runner.stand_down()
+        changes = {runner: runner.changes for runner in shared}
+        try:
+            stored = await self._records.load()
+        except StoreError as error:  # the next look is soon
+            _log.debug("the jobs could not be read: %s", error)
+            return
+        for runner in shared:
+            record = stored.get(runner.job.name, Record(runner.job.name))
+            if fence is not None and fence == leadership.fence and runner.fence is None:
+                runner.lead(fence, record)
+            elif changes[runner] == runner.changes:
+                runner.take_over(record)
 
     async def _settle(self) -> None:
         """Jobs with times of day count from the first start on: what was before that was not missed."""
@@ -199,6 +239,16 @@ class Supervisor:
             runner.restore(runner.record)
 
     # -- what is known --------------------------------------------------------------------------------
+
+    @property
+    def leads(self) -> bool:
+        """Whether jobs of the fleet run in this process."""
+        return self._leadership is None or self._leadership.fence is not None
+
+    @property
+    def leader(self) -> str:
+        """The process in which jobs of the fleet run; empty where no others share the store, or none does."""
+        return "" if self._leadership is None else self._leadership.leader
 
     def status(self) -> tuple[JobStatus, ...]:
         """Every job as it stands, in the order in which they start."""

@@ -22,8 +22,8 @@ class Interval:
     def wait(self) -> float:
         return self._due - self._clock.monotonic()
 
-    def begin(self) -> None:
-        """A run begins."""
+    def begin(self) -> float:
+        return self._clock.time()
 
     def done(self) -> float:
         self._due = self._clock.monotonic() + self._seconds
@@ -48,8 +48,9 @@ class Slots:
     def wait(self) -> float:
         return min(LOOK, self._due() - self._clock.time())
 
-    def begin(self) -> None:
+    def begin(self) -> float:
         self._begun = self._schedule.latest(self._clock.time(), self._zone)
+        return self._begun
 
     def done(self) -> float:
         if self._begun is not None:
@@ -97,7 +98,7 @@ class Always:
 
 Timetable: TypeAlias = Interval | Slots | Always
 """``wait``: seconds until a run is due (ask again after them); ``begin`` and ``done`` go around a run that was due;
-``done`` gives up to when no run is owed; ``overdue`` the seconds since a run was due, and the interval."""
+each gives up to when no run is owed then; ``overdue`` the seconds since a run was due, and the interval."""
 
 
 def timetable(schedule: Schedule, clock: Clock, settled: float | None, zone: tzinfo) -> Timetable:

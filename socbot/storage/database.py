@@ -17,12 +17,14 @@ from socbot.storage.errors import (
     StoreBusy,
     StoreDamaged,
     StoreError,
+    StoreFenced,
     StoreFull,
     StoreLocked,
     StoreReadOnly,
     StoreTooNew,
 )
 from socbot.storage.lane import Lane
+from socbot.storage.leases import guarded
 from socbot.storage.migrations import RELEASED, Revisions
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ __all__ = [
     "StoreBusy",
     "StoreDamaged",
     "StoreError",
+    "StoreFenced",
     "StoreFull",
     "StoreLocked",
     "StoreReadOnly",
@@ -57,11 +60,17 @@ class Database:
     """
 
     def __init__(
-        self, dialect: Dialect, writer: Lane, reader: Lane, alone: Lane | None = None, file: "SqliteFile | None" = None
+        self,
+        dialect: Dialect,
+        writer: Lane,
+        reader: Lane,
+        alone: Lane | None = None,
+        lessor: Lane | None = None,
+        file: "SqliteFile | None" = None,
     ) -> None:
         self.dialect = dialect
         self.file = file
-        self._alone = alone
+        self._alone, self._lessor = alone, lessor
         self._writer = writer
         self._reader = reader
 
@@ -88,7 +97,7 @@ class Database:
 
         :raises StoreError: if the transaction failed; nothing was kept, unless the text says otherwise
         """
-        return await self._writer.run(work)
+        return await self._writer.run(guarded(work))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work``, which only reads, on one moment's state of the store: the newest committed.
@@ -104,7 +113,16 @@ class Database:
         """
         if self._alone is None:
             raise StoreError("only PostgreSQL can be shared by several processes")
-        return await self._alone.run(work)
+        return await self._alone.run(guarded(work))
+
+    async def lease(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, which takes or renews a lease, on a connection that nothing else is done on.
+
+        :raises StoreError: as ``alone`` does
+        """
+        if self._lessor is None:
+            raise StoreError("only PostgreSQL can be shared by several processes")
+        return await self._lessor.run(work)
 
     async def apart(self, work: Callable[[], T]) -> T:
         """Run ``work`` on a thread of its own while the store is not open.
@@ -195,10 +213,12 @@ async def _postgresql(config: StorageConfig, clock: Clock, revisions: Revisions)
     reader = Lane("database-reader", lambda: PostgresSession(config.url, patience, read_only=True), clock, patience)
     hurried = min(patience, _ALONE)
     alone = Lane("database-alone", lambda: PostgresSession(config.url, hurried), clock, hurried, group=1)
+    lessor = Lane("database-lease", lambda: PostgresSession(config.url, patience), clock, patience, group=1)
     try:
         await writer.run(lambda connection: None)
-        yield Database("postgresql", writer, reader, alone)
+        yield Database("postgresql", writer, reader, alone, lessor)
     finally:
+        await lessor.close()
         await alone.close()
         await reader.close()
         await writer.close()

@@ -25,6 +25,10 @@ class StoreFull(StoreError):
     """No room is left on the disk."""
 
 
+class StoreFenced(StoreError):
+    """Another process has taken over what this one did for all of them."""
+
+
 class StoreLocked(StoreError):
     """Another process owns the store; ``pid`` if it is known."""
 

@@ -40,31 +40,32 @@ _WRONG: Final = ("22", "23", "42", "0A", "21")  # values, constraints, syntax, u
 class PostgresSession:
     """One connection to a PostgreSQL server, on the thread that made it.
 
-    :param patience: seconds; the bound on connecting, on waiting for a lock and on any one statement
+    What is set is set for each transaction, and statements are not prepared where a pooler stands between: the next
+    transaction may then be on another of the server's connections.
+
+    :param patience: seconds; the bound on connecting, on waiting for a lock and on any one statement, and on a
+        transaction that writes in which nothing happens
     """
 
     dialect: Literal["postgresql"] = "postgresql"
 
     def __init__(self, url: str, patience: float, *, read_only: bool = False) -> None:
         self._url, self._patience = url, patience
-        self._begin_with = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if read_only else "BEGIN"
-        limit = max(1, int(patience * 1000))
         with self._errors():
             self.connection = psycopg.connect(
                 libpq_url(url),
                 autocommit=True,  # transactions are begun and ended in plain SQL
                 connect_timeout=max(2, round(patience)),
-                options=f"-c statement_timeout={limit} -c lock_timeout={limit} -c TimeZone=UTC",
             )
         self._line = Line(self.connection.fileno(), patience + _GRACE)
         adapters = self.connection.adapters
         adapters.register_dumper(str, _TextDumper)
         adapters.register_dumper(bool, _BoolDumper)
         adapters.register_loader("numeric", _NumberLoader)
-        # An acknowledged change is on the disk, whatever the server's default.
-        self.execute(
-            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-        )
+        [(process, commits)] = self.execute("SELECT pg_backend_pid(), current_setting('synchronous_commit')")
+        if process != self.connection.info.backend_pid:
+            self.connection.prepare_threshold = None
+        self._begin_with = _beginning(patience, read_only=read_only, commits=commits)
 
     @property
     def broken(self) -> bool:
@@ -134,7 +135,9 @@ class PostgresSession:
         from sqlalchemy.pool import NullPool
 
         _, _, rest = self._url.partition("://")
-        engine = create_engine(f"postgresql+psycopg://{rest}", poolclass=NullPool)
+        engine = create_engine(
+            f"postgresql+psycopg://{rest}", poolclass=NullPool, connect_args={"prepare_threshold": None}
+        )
         try:
             upgrade(engine, revisions)
         except DBAPIError as error:
@@ -151,6 +154,22 @@ class PostgresSession:
             yield
         except psycopg.Error as error:
             raise _translated_error(error, self._url) from None
+
+
+def _beginning(patience: float, *, read_only: bool, commits: str) -> str:
+    """What begins a transaction, with all that holds in it, in one message to the server."""
+    limit = max(1, int(patience * 1000))
+    steps = [
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if read_only else "BEGIN",
+        f"SET LOCAL statement_timeout = {limit}",
+        f"SET LOCAL lock_timeout = {limit}",
+        "SET LOCAL TimeZone = 'UTC'",
+    ]
+    if not read_only:  # whoever is stopped in the middle of one must not keep its locks
+        steps.append(f"SET LOCAL idle_in_transaction_session_timeout = {limit}")
+    if commits == "off":  # an acknowledged change is on the disk, whatever the server's default
+        steps.append("SET LOCAL synchronous_commit = 'on'")
+    return "; ".join(steps)
 
 
 class Line:
@@ -186,7 +205,8 @@ class Line:
 def _status_of(transaction: str, url: str) -> str | None:
     """What became of a transaction, by its id; None while the server does not say."""
     try:
-        with psycopg.connect(libpq_url(url), connect_timeout=2, options="-c statement_timeout=1000") as connection:
+        with psycopg.connect(libpq_url(url), connect_timeout=2) as connection:
+            connection.execute("SET LOCAL statement_timeout = 1000")
             row = connection.execute("SELECT pg_xact_status(CAST(%s AS xid8))", (transaction,)).fetchone()
     except psycopg.Error:  # the server is not back yet
         return None

@@ -314,6 +314,14 @@ jobs = Table(
     _count("restarts"),
     _text("last_error"),
 )
+leases = Table(  # of what one of several processes on PostgreSQL does for all of them
+    "leases",
+    metadata,
+    _text("name", key=True),
+    _text("holder"),
+    Column("fence", BigInteger, nullable=False),  # higher for each new term
+    _moment("until"),  # by the server's clock; 0 once it is given up
+)
 job_runs = Table(
     "job_runs",
     metadata,

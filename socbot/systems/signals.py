@@ -126,7 +126,8 @@ class Signals:
         self._enqueue, self._wake = enqueue, wake
 
     def jobs(self) -> tuple[Job, ...]:
-        return (Job("signals", self.tidy, Every(86_400.0), "Drops signals that are older than signals.retention_days"),)
+        text = "Drops signals that are older than signals.retention_days"
+        return (Job("signals", self.tidy, Every(86_400.0), text, scope="fleet"),)
 
     # -- raising ----------------------------------------------------------------------------------------
 

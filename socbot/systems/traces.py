@@ -161,7 +161,8 @@ class Traces:
         self._config = config
 
     def jobs(self) -> tuple[Job, ...]:
-        return (Job("trace_retention", self.forget_old, Every(3600.0), "forgets traces that are too old or too many"),)
+        text = "forgets traces that are too old or too many"
+        return (Job("trace_retention", self.forget_old, Every(3600.0), text, scope="fleet"),)
 
     def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         """Store the traces of ``outcomes``: a telemetry sink."""

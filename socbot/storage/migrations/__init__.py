@@ -14,7 +14,7 @@ from socbot.storage.errors import StoreDamaged, StoreTooNew
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 
 
 class Revisions(Struct, frozen=True):
@@ -28,7 +28,7 @@ class Revisions(Struct, frozen=True):
         return self.names[-1]
 
 
-RELEASED: Final = Revisions(("0001", "0002", "0003", "0004", HEAD), Path(__file__).with_name("versions"))
+RELEASED: Final = Revisions(("0001", "0002", "0003", "0004", "0005", HEAD), Path(__file__).with_name("versions"))
 
 
 def standing(connection: Connection, revisions: Revisions) -> str | None:

@@ -3,7 +3,7 @@
 Written by ``python -m socbot.storage.migrations``; a test compares it with the revisions.
 """
 
-REVISION = "0005"
+REVISION = "0006"
 
 SCHEMA = """
 CREATE TABLE audit (
@@ -234,6 +234,14 @@ CREATE TABLE jobs (
 	failures BIGINT DEFAULT '0' NOT NULL,
 	restarts BIGINT DEFAULT '0' NOT NULL,
 	last_error TEXT NOT NULL,
+	PRIMARY KEY (name)
+);
+
+CREATE TABLE leases (
+	name TEXT NOT NULL,
+	holder TEXT NOT NULL,
+	fence BIGINT NOT NULL,
+	until DOUBLE NOT NULL,
 	PRIMARY KEY (name)
 );
 

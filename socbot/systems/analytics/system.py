@@ -68,7 +68,7 @@ class Analytics:
 
     def jobs(self) -> tuple[Job, ...]:
         text = "sums up past hours, folds old ones into months, forgets what is too old"
-        return (Job("analytics_retention", self.forget_old, Every(HOUR), text),)
+        return (Job("analytics_retention", self.forget_old, Every(HOUR), text, scope="fleet"),)
 
     # -- writing --------------------------------------------------------------------------------------
 

@@ -132,6 +132,7 @@ _MARK: Final = "restore"
 def _refill(connection: Connection, store: Path, step: Step, *, mark: bool = True) -> None:
     """Empty the tables and fill them from ``store``, and say so; how long that takes is not bounded."""
     connection.execute("SET LOCAL statement_timeout = 0")
+    connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     step("refill the tables")
     fill(connection, store, frozenset(CARRIED))
     _unmark(connection)

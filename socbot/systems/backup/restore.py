@@ -30,9 +30,9 @@ from socbot.systems.webhooks.system import key_path
 ACCESS: Final = ("web_tokens", "web_sessions")
 """Tables that no backup brings: a token that was taken away does not come back."""
 
-CARRIED: Final = ("audit", "deliveries", "backups", "backup_drills", *ACCESS)
+CARRIED: Final = ("audit", "deliveries", "backups", "backup_drills", "leases", *ACCESS)
 """Tables of the live store that go into the restored one: nobody erases the audit trail by a restore, nothing is
-delivered again, and what is known of the backups is not what an old one knew."""
+delivered again, what is known of the backups is not what an old one knew, and no number of a lease comes again."""
 
 KEY_NAME: Final = "keys/webhooks.key"
 """Where an encrypted backup has the key of the webhooks' addresses."""

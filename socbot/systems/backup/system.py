@@ -128,9 +128,12 @@ class Backups:
                 Every(ROUND),
                 "Makes the backups that are due, verifies them, and deletes what is past its time",
                 aliases=("AutoBackupSystem hourly_backup", "hourly_backup"),
+                scope="fleet",
             ),
-            Job("backup_watch", self.watch, Every(300.0), "Tells the owner when backups have stopped"),
-            Job("drill", self.drill_due, Every(ROUND), "Tries whether the newest backup can be restored"),
+            Job("backup_watch", self.watch, Every(300.0), "Tells the owner when backups have stopped", scope="fleet"),
+            Job(
+                "drill", self.drill_due, Every(ROUND), "Tries whether the newest backup can be restored", scope="fleet"
+            ),
         )
 
     async def __aenter__(self) -> Self:

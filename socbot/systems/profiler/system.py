@@ -63,7 +63,7 @@ class Profiler:
 
     def jobs(self) -> tuple[Job, ...]:
         text = "puts past hours together to longer times, forgets what is too old"
-        return (Job("profile_retention", self.tidy, Every(_HOUR), text),)
+        return (Job("profile_retention", self.tidy, Every(_HOUR), text, scope="fleet"),)
 
     # -- writing --------------------------------------------------------------------------------------
 

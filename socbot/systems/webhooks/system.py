@@ -142,8 +142,8 @@ class Webhooks:
 
     def jobs(self) -> tuple[Job, ...]:
         return (
-            Job(DELIVERING, self._deliver, Continuous(), "sends to the webhooks what waits for them"),
-            Job("webhook_retention", self._sweep, Every(86_400.0), "forgets deliveries that are old"),
+            Job(DELIVERING, self._deliver, Continuous(), "sends to the webhooks what waits for them", scope="fleet"),
+            Job("webhook_retention", self._sweep, Every(86_400.0), "forgets deliveries that are old", scope="fleet"),
         )
 
     async def _deliver(self) -> None:
