@@ -26,7 +26,7 @@ PATIENCE = 10.0
 """Seconds that a run which was asked for is waited for."""
 
 _SCHEDULE = re.compile(r"(?P<job>.*?)\s+(?P<schedule>(?:every|cron|default)\b.*)", re.IGNORECASE | re.DOTALL)
-_TONES = {"failed": "❌", "backing off": "⚠️", "stopped": "⏹️", "running": "▶️", "waiting": "🕒"}
+_TONES = {"failed": "❌", "backing off": "⚠️", "stopped": "⏹️", "running": "▶️", "waiting": "🕒", "standby": "💤"}
 
 
 @command("tasks", permission="public", group="tasks")
@@ -173,6 +173,8 @@ def _state(status: JobStatus) -> str:
         return "stopped by config.yaml"
     if status.running_for is not None:
         return f"running for {_seconds(status.running_for)}"
+    if status.state == "standby":
+        return f"in another process, {status.leader}" if status.leader else "waiting for a process to lead"
     return status.state
 
 

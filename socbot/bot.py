@@ -322,6 +322,7 @@ class Bot:
         self.vitals.store = lambda: (
             database.dialect
             + (" (this SQLite can damage a store that two programs write to)" if database.wal_reset_bug else "")
+            + (f"; {self.supervisor.leader} leads" if self.supervisor.leader else "")
         )
         self.dispatcher = Dispatcher(
             owners=self.owners,

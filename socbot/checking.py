@@ -30,6 +30,7 @@ class Planned(Struct, frozen=True):
     name: str
     schedule: str
     description: str
+    scope: str
 
 
 class Report(Struct, frozen=True):
@@ -64,7 +65,8 @@ def check(loaded: Loaded, *, as_json: bool) -> int:
         print(f"  {position}. {place.name} ({place.kind}, {place.mode})")
     print("jobs:")
     for job in report.jobs:
-        print(f"  {job.name}: {job.schedule} – {job.description}")
+        where = " (once for all processes on one PostgreSQL)" if job.scope == "fleet" else ""
+        print(f"  {job.name}: {job.schedule} – {job.description}{where}")
     print(f"commands: {report.commands}")
     print(f"transport: {report.transport}")
     print(f"dashboard: {report.dashboard.removeprefix('the dashboard ')}")
@@ -80,7 +82,7 @@ async def _report(loaded: Loaded) -> Report:
             warnings.append("bot.owners is empty and BOT_OWNER_ID is not set: nobody on a platform is the owner")
         return Report(
             tuple(Place(layer.name, layer.placement.kind, layer.mode) for layer in bot.pipeline.layers),
-            tuple(Planned(job.name, str(job.schedule), job.description) for job in bot.jobs()),
+            tuple(Planned(job.name, str(job.schedule), job.description, job.scope) for job in bot.jobs()),
             len(bot.dispatcher.registry),
             _transport(bot.config.discord),
             next(remark.text for remark in on_dashboard(loaded)),

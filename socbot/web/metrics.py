@@ -306,6 +306,7 @@ class _Platform(Struct, frozen=True):
 class _Looked(Struct, frozen=True):
     """What is in the memory of the systems."""
 
+    leads: bool
     jobs: tuple[JobStatus, ...]
     webhooks: tuple[Webhook, ...]
     round: Round | None
@@ -326,6 +327,7 @@ class _Looked(Struct, frozen=True):
 async def _look(host: Host) -> _Looked:
     vitals, limiter, blacklist, backups = host.vitals, host.rate_limiter, host.blacklist, host.backups
     return _Looked(
+        host.supervisor.leads,
         host.supervisor.status(),
         host.webhooks.all(),
         host.health.last,
@@ -341,9 +343,9 @@ async def _look(host: Host) -> _Looked:
         {"warn": 0, "timeout": 0, "blacklist": 0} | dict(limiter.violated),
         {"user": blacklist.count("user"), "guild": blacklist.count("guild")},
         blacklist.available,
-        backups.age,
-        backups.age_intervals,
-        bool(backups.failure),
+        backups.age if host.supervisor.leads else None,  # whoever leads makes them
+        backups.age_intervals if host.supervisor.leads else None,
+        bool(backups.failure) and host.supervisor.leads,
     )
 
 
@@ -366,6 +368,7 @@ def _looked(found: _Looked) -> Iterator[Metric]:
         found.backup_intervals,
     )
     yield _one("backup_failed", "1 if the last backup that was due could not be made", found.backup_failed)
+    yield _one("leader", "1 in the process that runs the jobs of the fleet", found.leads)
     yield from _jobs(found.jobs)
     yield from _webhooks(found.webhooks)
     yield from _health(found.round, found.lasting)

@@ -183,7 +183,7 @@ def check(fleet: Fleet, rounds: int) -> None:
 
 @pytest.mark.promise("P46")
 def test_a_job_of_the_fleet_runs_once(own_server: Server, tmp_path: Path) -> None:
-    check(went_through(own_server, tmp_path, 4), 4)
+    check(went_through(own_server, tmp_path, 3), 3)
 
 
 @pytest.mark.slow

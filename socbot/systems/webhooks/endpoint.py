@@ -46,6 +46,7 @@ class Endpoint:
     :ivar poked: something new waits
     :ivar changed: it is not as it was, so that everything is to be decided anew
     :ivar parked: its owner has been told that it asks for a long silence
+    :ivar newest: the newest that waited at the last look at the store, and how many did
     :ivar news: what its owner is to be told of it
     """
 
@@ -54,6 +55,7 @@ class Endpoint:
         self._keyring = keyring
         self._opened: dict[str, str | None] = {}
         self.waiting = self.dead = 0
+        self.newest = (0, 0)
         self.due: dict[int, float] = {}
         self.failing_from: float | None = None
         self.last_try = self.open_at = float("-inf")

@@ -311,6 +311,11 @@ def _names(connection: Connection) -> Sequence[tuple[Any, ...]]:
     return connection.execute("SELECT name FROM webhooks")
 
 
+def newest(connection: Connection) -> dict[str, int]:
+    """Of each webhook for which something waits, the number of the newest of that."""
+    return dict(connection.execute("SELECT webhook, max(id) FROM deliveries WHERE state = 'waiting' GROUP BY webhook"))
+
+
 def counts(connection: Connection) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
     """How many wait and are dead, by webhook and state; and of each webhook how many were dropped."""
     rows = connection.execute(

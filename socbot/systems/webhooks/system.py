@@ -3,7 +3,8 @@
 import difflib
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import get_args
@@ -24,7 +25,7 @@ from socbot.jobs.schedules import Continuous, Every
 from socbot.redaction import redact as redacted
 from socbot.sealing import Seal, make_key, read_key
 from socbot.storage.connection import Connection
-from socbot.storage.database import Database
+from socbot.storage.database import Database, StoreError
 from socbot.systems.audit import Audit
 from socbot.systems.signals import Severity, Signal, severity_of
 from socbot.systems.webhooks import outbox
@@ -56,6 +57,9 @@ DELIVERING = "deliver"
 
 _NAME = re.compile(r"(?=[^0-9])[a-z0-9][a-z0-9_-]{0,31}|[0-9][a-z0-9_-]*[a-z_-][a-z0-9_-]*", re.ASCII)
 _RECOUNT = 60.0
+
+FOLLOWING = 1.0
+"""Seconds between two looks at what other processes have changed, or want sent."""
 
 LONGEST_HOLD = 10.0
 """Seconds that a test waits for a limit to pass; beyond it, whoever tests wants to know now."""
@@ -96,6 +100,8 @@ class Webhooks:
         self._endpoints: dict[str, Endpoint] = {}
         self._told: deque[outbox.Told] = deque()
         self._changing = anyio.Lock()
+        self._delivering = False
+        self._states: dict[str, str] = {}  # as they were stored when last looked at
         self._config, self._seal = config, None if not config.key else _seal(config)
         self._key_read = bool(config.key)
         self._client = client or Client(config.allow, timeout=config.timeout, proxy=config.proxy)
@@ -141,18 +147,78 @@ class Webhooks:
         self._courier.look()
 
     def jobs(self) -> tuple[Job, ...]:
+        follow = "takes over what other processes on the same store change of webhooks, and what waits for them"
         return (
             Job(DELIVERING, self._deliver, Continuous(), "sends to the webhooks what waits for them", scope="fleet"),
             Job("webhook_retention", self._sweep, Every(86_400.0), "forgets deliveries that are old", scope="fleet"),
+            *((Job("webhook_follow", self._follow, Continuous(), follow),) if self._is_shared else ()),
         )
 
+    @property
+    def _is_shared(self) -> bool:
+        return self._database.dialect == "postgresql"
+
     async def _deliver(self) -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._keep_counting)
-            await self._courier.run(self._served)
+        if self._is_shared:
+            await self.catch_up()  # what another process knew of the deliveries, up to its end
+        self._delivering = True
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_counting)
+                await self._courier.run(self._served)
+        finally:
+            self._delivering = False
 
     def _served(self) -> Mapping[str, Endpoint]:
         return self._endpoints if self._config.enabled else {}
+
+    async def _follow(self) -> None:
+        while True:
+            await self._clock.sleep(FOLLOWING)
+            with suppress(StoreError):  # the next look finds all that this one did not
+                await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Take over what other processes have changed, and send what they have enqueued if that is for this one.
+
+        :raises StoreError: if the store cannot be read
+        """
+        async with self._changing:
+            rows, newest = await self._database.read(
+                lambda connection: (outbox.webhooks(connection), outbox.newest(connection))
+            )
+            self._take_over(rows)
+        await self._recount()
+        for name, endpoint in self._endpoints.items():
+            if endpoint.newest != (now := (newest.get(name, 0), endpoint.waiting)):
+                endpoint.newest = now
+                endpoint.poke()
+
+    def _take_over(self, rows: Iterable[Row]) -> None:
+        stored = {row.name: row for row in rows}
+        for name, endpoint in list(self._endpoints.items()):
+            row = stored.get(name)
+            if row is None or row.created_at != endpoint.row.created_at:
+                del self._endpoints[name]
+                _end(endpoint)
+            elif not self._delivering:
+                endpoint.row = row
+                endpoint.due.clear()
+            elif changed := self._changed(endpoint.row, row):
+                _change(endpoint, changed, revived="state" in changed)
+                endpoint.reconsider()
+        if new := stored.keys() - self._endpoints.keys():
+            self._forget_key()  # it may have been made with the first of them
+        for name in new:
+            self._endpoints[name] = Endpoint(stored[name], self._keyring)
+        self._states = {row.name: row.state for row in stored.values()}
+        self._courier.look()
+
+    def _changed(self, known: Row, stored: Row) -> dict[str, object]:
+        """What others chose. How the deliveries go is known here, and stored a moment later."""
+        changed = {key: getattr(stored, key) for key in _CHOSEN if getattr(stored, key) != getattr(known, key)}
+        was_revived = stored.state == "active" != self._states.get(known.name, "active")
+        return changed | (_REVIVED if was_revived and known.state != "active" else {})
 
     async def _keep_counting(self) -> None:
         while True:
@@ -325,10 +391,7 @@ class Webhooks:
                 outbox.revive(connection, endpoint.name)
 
         await self._database.write(work)
-        endpoint.change(**values)
-        if revived:
-            endpoint.due.clear()
-            endpoint.parked = False
+        _change(endpoint, values, revived=revived)
 
     # -- tests and deliveries -------------------------------------------------------------------------
 
@@ -427,6 +490,14 @@ class Webhooks:
 
 
 _REVIVED: dict[str, object] = {"state": "active", "state_reason": "", "failing_since": None}
+_CHOSEN = ("address", "masked", "triggers", "severity", "enabled", "secrets", "rate")
+
+
+def _change(endpoint: Endpoint, values: Mapping[str, object], *, revived: bool = False) -> None:
+    endpoint.change(**values)
+    if revived:
+        endpoint.due.clear()
+        endpoint.parked = False
 
 
 def _rules(config: WebhooksConfig, random: Random) -> Rules:

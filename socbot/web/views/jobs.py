@@ -45,7 +45,8 @@ class Stretch(Struct, frozen=True):
 class JobFacts(Struct, frozen=True):
     """One job as it stands. Moments are seconds since 1970.
 
-    :param state: running, waiting, backing off, stopped or failed
+    :param state: running, waiting, backing off, stopped or failed; standby where another process runs it
+    :param leader: the process in which it runs, if that is another one and known
     :param schedule: as it would be written: ``every 5m``, ``cron 0 3 * * *``, ``continuous``
     :param protected: whether stopping it asks first
     :param disabled: whether config.yaml has it switched off
@@ -82,6 +83,7 @@ class JobFacts(Struct, frozen=True):
     timeline: tuple[Stretch, ...] = ()
     known_from: float = 0.0
     upcoming: tuple[float, ...] = ()
+    leader: str = ""
 
 
 class Jobs(Struct, frozen=True):
@@ -134,6 +136,7 @@ def _facts(
         _timeline(status, runs, now),
         now - DAY if whole else runs[-1].started_at,
         tuple(upcoming),
+        status.leader,
     )
 
 
