@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
+import anyio
 import psutil
 from aiohttp import web
 from msgspec import Struct
@@ -306,6 +307,7 @@ class _Platform(Struct, frozen=True):
 class _Looked(Struct, frozen=True):
     """What is in the memory of the systems."""
 
+    tasks: int
     leads: bool
     jobs: tuple[JobStatus, ...]
     webhooks: tuple[Webhook, ...]
@@ -327,6 +329,7 @@ class _Looked(Struct, frozen=True):
 async def _look(host: Host) -> _Looked:
     vitals, limiter, blacklist, backups = host.vitals, host.rate_limiter, host.blacklist, host.backups
     return _Looked(
+        len(anyio.get_running_tasks()),
         host.supervisor.leads,
         host.supervisor.status(),
         host.webhooks.all(),
@@ -350,6 +353,9 @@ async def _look(host: Host) -> _Looked:
 
 
 def _looked(found: _Looked) -> Iterator[Metric]:
+    yield _one(
+        "event_loop_tasks", "Tasks on the event loop; more and more of them means that some never end", found.tasks
+    )
     yield _one("rate_limit_users", "Users whose limits are remembered", found.limited)
     yield _one("rate_limit_users_limit", "Users that can be remembered at once", found.limit)
     yield _one("rate_limit_timeouts", "Users who are timed out now", found.timed_out)

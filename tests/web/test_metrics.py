@@ -427,6 +427,11 @@ async def test_figures_come_from_whoever_keeps_them(make_site: MakeSite, clock: 
         assert found.of("socbot_job_state", job_name="backup", state="waiting") == 1
         assert found["socbot_store_size_bytes"] > 10_000
         assert 0 < found["socbot_store_wal_size_bytes"] == site.bot.database.wal_size
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(anyio.sleep_forever)
+            assert (await scrape(site))["socbot_event_loop_tasks"] >= found["socbot_event_loop_tasks"] + 50 - 5
+            tasks.cancel_scope.cancel()
         assert found["socbot_live"] == found["socbot_ready"] == found["socbot_blacklist_available"] == 1
         assert found.by("socbot_scrape_part_ok", "part") == {"loop": 1, "store": 1}
         assert found["socbot_audit_records"] >= 0
