@@ -42,6 +42,9 @@ Done: TypeAlias = Callable[[Outcome], Awaitable[None]]
 OWNER_RESERVE = 16
 """Runs beyond the bound that are kept for the owner, who must be able to stop a flood."""
 
+UNANSWERED = 8
+"""Answers that may wait for a platform, for each command that may run: some 10 KB each on Discord."""
+
 _REMEMBERED = 8_192
 """Message ids remembered, twice over, so that an event which is delivered twice runs once."""
 
@@ -79,6 +82,7 @@ class Dispatcher:
     :param systems: what handlers may ask for by annotation
     :param timeout: seconds a command may take, unless it says otherwise
     :param max_running: commands under way at once; beyond that a command is refused, never queued
+    :ivar unanswered: commands that have ended and whose answers a transport is still showing, which it counts here
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Dispatcher:
         self.timeout = timeout
         self.max_running = max_running
         self.running = 0
+        self.unanswered = 0
         self.closed: Reply | None = None
         self._draining = False
         self.maintenance: Reply | None = None
@@ -304,12 +309,20 @@ class Dispatcher:
             if not self._may_tell((identity, message.channel)):
                 return self._tell(Outcome("unknown", message))
             found, rest = self._unknown, name
-        if self.closed is not None or (self.running >= self.max_running and not self._has_room(is_owner)):
+        if self.closed is not None or (
+            (self.unanswered or self.running >= self.max_running) and not self._has_room(is_owner)
+        ):
             return self._turned_away(message, found)
         return self._context(message, found, identity, is_owner, name, rest, send)
 
+    @property
+    def most_unanswered(self) -> int:
+        """Answers that may wait for a platform; beyond that a command is refused as if it were one too many."""
+        return UNANSWERED * self.max_running
+
     def _has_room(self, is_owner: bool) -> bool:
-        return self.running < self.max_running + (OWNER_RESERVE if is_owner else 0)
+        reserve = OWNER_RESERVE if is_owner else 0
+        return self.running < self.max_running + reserve and self.unanswered < self.most_unanswered + reserve
 
     def _context(
         self, message: Message, found: Command, identity: Identity, is_owner: bool, name: str, rest: str,
@@ -386,7 +399,8 @@ class Dispatcher:
                 Outcome("refused", message, name, self.closed, refused_by="admission", reason=self._reason)
             )
         now = self._now()
-        told = now >= self._told_busy  # a flood is not answered with a flood
+        # A flood is not answered with a flood, nor is anything added to answers that do not get through.
+        told = now >= self._told_busy and self.unanswered < self.most_unanswered
         if told:
             self._told_busy = now + 1.0
         return self._tell(

@@ -231,6 +231,10 @@ def _commands(counts: Counts) -> Iterator[Metric]:
 def _running(host: Host) -> Iterator[Metric]:
     yield _one("commands_running", "Commands under way now", host.dispatcher.running)
     yield _one("commands_running_limit", "Commands that may be under way at once", host.dispatcher.max_running)
+    yield _one("answers_waiting", "Answers that a platform has not taken yet", host.dispatcher.unanswered)
+    yield _one(
+        "answers_waiting_limit", "Answers that may wait before commands are refused", host.dispatcher.most_unanswered
+    )
 
 
 def _telemetry(telemetry: Telemetry[Outcome], interval: float, limit: int) -> Iterator[Metric]:

@@ -104,6 +104,7 @@ class Responder:
 
     async def _deliver(self, outcome: Outcome, answering: Answering) -> None:
         """Show the answer. What cannot be shown is an error of its own, and none of the command's."""
+        self._host.dispatcher.unanswered += 1
         try:
             if self._holds_a_secret(outcome):
                 await self._conceal(outcome, answering)
@@ -112,6 +113,8 @@ class Responder:
             self.undelivered += 1
             if not _is_unreachable(error):
                 await self._host.errors.capture(error, _where(outcome))
+        finally:
+            self._host.dispatcher.unanswered -= 1
 
     async def _conceal(self, outcome: Outcome, answering: Answering) -> None:
         """Take the message away; that this fails keeps nobody from an answer."""
