@@ -13,6 +13,7 @@ from socbot.config import BackupConfig, Config, StorageConfig
 from socbot.dispatch.messages import Answer, Message, User
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
+from socbot.storage.connection import Connection
 from socbot.testing import OWNER, owner_said, said
 from tests.conftest import MakeBot
 
@@ -180,6 +181,31 @@ async def test_a_restore_is_on_record_and_erases_no_record(make_bot: MakeBot, ba
         rows = await bot.database.read(lambda c: c.execute("SELECT action FROM audit ORDER BY id"))
         assert [action for (action,) in rows][-2:] == ["blacklist_add", "restore_backup"]
         assert await bot.audit.verify() is None
+
+
+@pytest.mark.promise("P14")
+async def test_neither_a_restore_nor_its_undoing_forgets_what_was_asked_of_discord(
+    make_bot: MakeBot, backup: BackupConfig, either_storage: StorageConfig
+) -> None:
+    async def asked() -> list[Any]:
+        logins = "SELECT shard, shards, at FROM gateway_logins"
+        puts = "SELECT scope, digest, puts FROM command_syncs"
+        return await bot.database.read(lambda c: [*c.execute(logins), *c.execute(puts)])
+
+    def ask_more(connection: Connection) -> None:
+        connection.change("INSERT INTO gateway_logins (shard, shards, at) VALUES (0, 1, 1700000000)")
+        connection.change(
+            "INSERT INTO command_syncs (scope, digest, at, puts, puts_since) VALUES ('global', 'abc', 1, 7, 1)"
+        )
+
+    async with make_bot(backup=backup, storage=either_storage) as bot:
+        made = (await bot.backups.now()).backup.name
+        await bot.database.write(ask_more)
+        before = await asked()
+        await confirmed(bot, f"!restore_backup {made}")
+        assert await asked() == before
+        await confirmed(bot, "!restore_backup undo")
+        assert await asked() == before
 
 
 async def test_meanwhile_commands_are_answered_that_it_restores(make_bot: MakeBot, backup: BackupConfig) -> None:

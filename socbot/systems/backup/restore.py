@@ -30,7 +30,10 @@ from socbot.systems.webhooks.system import key_path
 ACCESS: Final = ("web_tokens", "web_sessions")
 """Tables that no backup brings: a token that was taken away does not come back."""
 
-CARRIED: Final = ("audit", "deliveries", "backups", "backup_drills", "leases", *ACCESS)
+ASKED: Final = ("gateway_logins", "command_syncs")
+"""Tables of what was asked of Discord, which counts it, whatever state the bot goes back to."""
+
+CARRIED: Final = ("audit", "deliveries", "backups", "backup_drills", "leases", *ACCESS, *ASKED)
 """Tables of the live store that go into the restored one: nobody erases the audit trail by a restore, nothing is
 delivered again, what is known of the backups is not what an old one knew, and no number of a lease comes again."""
 
