@@ -13,7 +13,7 @@ from socbot.config import DiscordConfig, Loaded
 from socbot.dispatch.commands import Command
 from socbot.dispatch.replies import printable
 from socbot.exit_codes import EXIT_OK
-from socbot.remarks import on_dashboard, on_discord
+from socbot.remarks import on_dashboard, on_discord, on_privacy
 
 
 class Place(Struct, frozen=True):
@@ -53,7 +53,7 @@ def check(loaded: Loaded, *, as_json: bool) -> int:
         storage = msgspec.structs.replace(loaded.config.storage, url=f"sqlite:///{Path(scratch, 'check.db')}")
         config = msgspec.structs.replace(loaded.config, storage=storage)
         report = anyio.run(_report, msgspec.structs.replace(loaded, config=config))
-    found = (*on_discord(loaded), *on_dashboard(loaded))
+    found = (*on_discord(loaded), *on_dashboard(loaded), *on_privacy(loaded))
     remarks = tuple(remark.text for remark in found if remark.level != "ok")
     report = msgspec.structs.replace(report, warnings=report.warnings + remarks)
     if as_json:

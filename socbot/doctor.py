@@ -2,7 +2,6 @@
 
 import shutil
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from socbot.bot import secrets_of
 from socbot.config import Loaded, load
 from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import SystemClock
@@ -18,7 +16,7 @@ from socbot.dispatch.replies import printable
 from socbot.documents import ConfigError
 from socbot.exit_codes import EXIT_FAILURE, EXIT_OK
 from socbot.redaction import redact
-from socbot.remarks import Remark, is_open_to_others, on_dashboard, on_discord
+from socbot.remarks import Remark, on_dashboard, on_discord, on_privacy
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreBusy, StoreError, StoreLocked
 from socbot.storage.sqlite import has_wal_reset_bug
@@ -56,40 +54,9 @@ def _remarks(path: Path | None) -> Iterator[Remark]:
         yield Remark("warning", "nobody on a platform is the bot's owner", mend)
     yield from on_discord(loaded)
     yield from on_dashboard(loaded)
-    yield from _privacy(loaded)
+    yield from on_privacy(loaded)
     yield from _store(loaded)
     yield from _backups(loaded)
-
-
-def _privacy(loaded: Loaded) -> Iterator[Remark]:
-    path = loaded.path
-    if path is not None and is_open_to_others(path) and _holds_secret(path, loaded):
-        yield Remark("warning", f"{path} holds a secret and can be read by everybody", f"chmod 600 {path}")
-    storage = loaded.config.storage
-    folder = storage.folder
-    if storage.file is not None and folder.exists() and _is_tracked(folder):
-        mend = f"add {folder.name}/ to .gitignore: it holds what the bot knows of people"
-        yield Remark("warning", f"{folder} lies in a git work tree and is not ignored", mend)
-
-
-def _holds_secret(path: Path, loaded: Loaded) -> bool:
-    text = path.read_text("utf-8", "replace")
-    return any(secret in text for secret in secrets_of(loaded.config, {}))
-
-
-def _is_tracked(folder: Path) -> bool:
-    """Whether git would take what is in ``folder`` into a commit."""
-    if shutil.which("git") is None:
-        return False
-    inside = subprocess.run(
-        ["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"], capture_output=True, check=False
-    )
-    if inside.returncode != 0:
-        return False
-    ignored = subprocess.run(
-        ["git", "-C", str(folder), "check-ignore", "-q", "socbot.db"], capture_output=True, check=False
-    )
-    return ignored.returncode == 1
 
 
 def _store(loaded: Loaded) -> Iterator[Remark]:

@@ -1,8 +1,10 @@
-"""What there is to say of how the bot is set up for Discord, as far as that can be seen without asking Discord."""
+"""What there is to say of how the bot is set up, as far as that can be seen from here, without asking Discord."""
 
 import os
 import re
+import shutil
 import stat
+import subprocess
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from socbot.bot import secrets_of
 from socbot.config import DiscordConfig, Loaded
 from socbot.invite import application_of, is_id
 from socbot.shards import parse_shards
@@ -39,7 +42,6 @@ class Remark(Struct, frozen=True):
 
 def on_discord(loaded: Loaded) -> Iterator[Remark]:
     """What to know of the section ``discord`` and what goes with it. No secret is in what is said."""
-    yield from _privacy_of_files(loaded)
     config = loaded.config.discord
     if not config.token:
         mend = "for Discord, set DISCORD_TOKEN, or discord.token_file in config.yaml; docs/discord.md has all the steps"
@@ -78,6 +80,42 @@ def on_dashboard(loaded: Loaded) -> Iterator[Remark]:
         yield Remark("ok", text, "set web.url to the address under which people reach it")
 
 
+def on_privacy(loaded: Loaded) -> Iterator[Remark]:
+    """What others can read or may come to see: files with secrets, and a store that git would take."""
+    for key, file in loaded.secret_files.items():
+        if is_open_to_others(file):
+            yield Remark("warning", f"{file}, which holds {key}, can be read by everybody", f"chmod 600 {file}")
+    path = loaded.path
+    if path is not None and is_open_to_others(path) and _holds_secret(path, loaded):
+        yield Remark("warning", f"{path} holds a secret and can be read by everybody", f"chmod 600 {path}")
+    storage = loaded.config.storage
+    folder = storage.folder
+    if storage.file is not None and folder.exists() and _is_tracked(folder):
+        mend = f"add {folder.name}/ to .gitignore: it holds what the bot knows of people"
+        yield Remark("warning", f"{folder} lies in a git work tree and is not ignored", mend)
+
+
+def is_open_to_others(file: Path) -> bool:
+    """Whether users of this machine who are neither its owner nor in its group may read or write it."""
+    return os.name == "posix" and bool(file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+
+
+def _holds_secret(path: Path, loaded: Loaded) -> bool:
+    text = path.read_text("utf-8", "replace")
+    return any(secret in text for secret in secrets_of(loaded.config, {}))
+
+
+def _is_tracked(folder: Path) -> bool:
+    """Whether git would take what is in ``folder`` into a commit."""
+    absolute = folder.absolute()
+    if not any((each / ".git").exists() for each in (absolute, *absolute.parents)) or shutil.which("git") is None:
+        return False
+    ignored = subprocess.run(
+        ["git", "-C", str(folder), "check-ignore", "-q", "socbot.db"], capture_output=True, check=False
+    )
+    return ignored.returncode == 1
+
+
 def _library() -> Remark:
     mend = "pip install -U discord.py"
     try:
@@ -101,17 +139,6 @@ def _token(loaded: Loaded) -> Remark:
         )
         return Remark("warning", f"what {place} gives does not look like a bot's token", mend)
     return Remark("ok", f"{place} gives a token, of application {application}")
-
-
-def _privacy_of_files(loaded: Loaded) -> Iterator[Remark]:
-    for key, file in loaded.secret_files.items():
-        if is_open_to_others(file):
-            yield Remark("warning", f"{file}, which holds {key}, can be read by everybody", f"chmod 600 {file}")
-
-
-def is_open_to_others(file: Path) -> bool:
-    """Whether users of this machine who are neither its owner nor in its group may read or write it."""
-    return os.name == "posix" and bool(file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
 
 
 def _owners(loaded: Loaded) -> Iterator[Remark]:

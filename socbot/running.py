@@ -25,6 +25,7 @@ from socbot.documents import ConfigError
 from socbot.exit_codes import EXIT_FAILURE, EXIT_OK
 from socbot.jobs.job import CriticalJobFailed
 from socbot.logs import logging_to, structlog_to_log, uncaught_to_log
+from socbot.remarks import on_privacy
 from socbot.systems.access import FIRST
 from socbot.transports.base import Transport, TransportRefused
 from socbot.transports.console import OWNER, PLATFORM, Console, converse
@@ -60,6 +61,9 @@ async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
     with ExitStack() as stack:
         log = stack.enter_context(logging_to(loaded.config.logs, bot.redactor))
         stack.enter_context(uncaught_to_log())
+        for remark in on_privacy(loaded):
+            _log.warning("%s: %s", remark.text, remark.mend)
+            print(f"socbot: warning: {printable(remark.text)}: {printable(remark.mend)}", file=sys.stderr)
 
         def started() -> None:
             bot.logs.attach(log)

@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from socbot.checking import check
 from socbot.cli import main
 from socbot.config import Loaded, load
 from socbot.remarks import Remark, on_dashboard, on_discord
+from tests.test_cli import socbot
 
 APPLICATION = "1174000000000000001"
 TOKEN = ".".join([base64.b64encode(APPLICATION.encode()).decode().rstrip("="), "GabcDe", "x" * 38])
@@ -170,3 +172,29 @@ def test_doctor_looks_where_the_environment_says(
     monkeypatch.setenv("SOCBOT_CONFIG", "elsewhere.yaml")
     assert main(["doctor"]) == 1
     assert "elsewhere.yaml: cannot be read" in capsys.readouterr().out
+
+
+@pytest.mark.promise("P18")
+def test_a_start_says_what_others_can_read_and_what_git_would_take(tmp_path: Path) -> None:
+    secret = "B" * 43 + "="
+
+    def started() -> str:
+        done = socbot(tmp_path, "run", "--transport", "console")
+        assert done.returncode == 0, done.stderr
+        assert secret not in done.stdout + done.stderr
+        return done.stderr
+
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    config = tmp_path / "config.yaml"
+    config.write_text(f"webhooks: {{key: {secret}}}\n")
+    config.chmod(0o600)
+    assert started() == "", "the folder that it makes ignores itself"
+    (tmp_path / "data" / ".gitignore").unlink()
+    config.chmod(0o644)
+    told = started()
+    assert "config.yaml holds a secret and can be read by everybody: chmod 600" in told
+    assert "data lies in a git work tree and is not ignored: add data/ to .gitignore" in told
+    assert "data lies in a git work tree" in (tmp_path / "logs" / "bot.log").read_text()
+    (tmp_path / ".gitignore").write_text("data/\n")
+    config.chmod(0o600)
+    assert started() == ""
