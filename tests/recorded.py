@@ -28,5 +28,5 @@ def lines_of(path: Path) -> list[str]:
 
 
 def all_lines(folder: Path) -> list[str]:
-    """The lines of all files in ``folder``."""
-    return [line for path in folder.iterdir() for line in lines_of(path)]
+    """The lines of all files of the log in ``folder``."""
+    return [line for path in folder.glob("*.log*") for line in lines_of(path)]

@@ -2,18 +2,21 @@
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from socbot.config import Config, StorageConfig
+from socbot.announcement import path_of
+from socbot.config import BackupConfig, Config, StorageConfig
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.storage.errors import StoreError
 from socbot.testing import said
+from socbot.web import Web
 from tests.canary import CANARIES, leaks
 from tests.conftest import MakeBot
 from tests.tour import Names, logged, take
@@ -84,19 +87,28 @@ async def test_the_stores_password_is_shown_nowhere(make_bot: MakeBot) -> None:
 @pytest.mark.parametrize("umask", [0o000, 0o022])
 async def test_what_the_tour_writes_is_for_its_owner_alone(make_bot: MakeBot, tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
+    modes: dict[Path, int] = {}
     try:
         folder = tmp_path / "made"
         storage = StorageConfig(url=f"sqlite:///{folder}/data/socbot.db")
-        async with make_bot(storage=storage, commands=[fail], jobs=True) as bot:
+        backup = BackupConfig(enabled=False, folder=f"{folder}/backups", paths=())
+        async with make_bot(storage=storage, backup=backup, commands=[fail], jobs=True) as bot, Web(bot):
+            # After each command, as some of what is written is there for a moment only.
+            bot.dispatcher.observe(lambda outcome: modes.update(modes_below(folder)))
             with logged(bot, folder / "logs" / "bot.log"):
                 failed = await bot.dispatch(said("!fail", "900"))
                 assert failed.trace is not None
                 await take(bot, Names(failed.trace.id, failed.error_id or "", "G-000000"))
-                modes = modes_below(folder)
+                modes |= modes_below(folder)
+        modes |= modes_below(folder)
     finally:
         os.umask(before)
-    assert {"socbot.db", "socbot.db-wal", "bot.log"} <= {path.name for path in modes}
+    names = {path.name for path in modes}
+    assert {"socbot.db", "socbot.db-wal", "bot.log", "backups", "webhooks.key", path_of(storage).name} <= names
+    assert any(name.startswith("backup_manual") for name in names)
     assert {path: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
+    for made in ("data", "backups", "logs"):
+        assert (folder / made / ".gitignore").read_text() == "*\n"
 
 
 def write(path: Path, text: str) -> None:
@@ -104,4 +116,8 @@ def write(path: Path, text: str) -> None:
 
 
 def modes_below(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+    modes = {}
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            modes[path] = path.stat().st_mode & 0o777
+    return modes

@@ -4,6 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from socbot.folders import make_private_folder
+
 _MOST_COPIES = 100
 
 
@@ -23,9 +25,7 @@ class RotatingFile:
 
     def open(self) -> None:
         """:raises OSError: if it cannot be"""
-        for folder in reversed([each for each in self.path.parents if not each.exists()]):
-            folder.mkdir(mode=0o700)
-            folder.chmod(0o700)
+        make_private_folder(self.path.parent)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             if os.name == "posix":
