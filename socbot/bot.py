@@ -240,10 +240,12 @@ class Bot:
             self.settings = Settings(database, clock, self._loaded)
             await self.settings.load()
             config = self.settings.config
-        self._build(database, config)
+        with self._loaded.placing():
+            self._build(database, config)
         await self._load()
         await self.backups.load()
-        self._arrange(config)
+        with self._loaded.placing():
+            self._arrange(config)
         stack.push_async_callback(self.audit.close)
         stack.push_async_callback(self.telemetry.close)
         stack.push_async_callback(self.errors.close)

@@ -5,7 +5,8 @@ Every number has its unit in its key's comment in config.yaml; a length of time 
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
@@ -408,6 +409,7 @@ Origins: TypeAlias = dict[str, str]
 """Where each key that is not at its default was set: ``config.yaml line 12``, ``SOCBOT_BOT__NAME``."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_UNKNOWN = re.compile(r"unknown field `(.*?)`")
 _PATH = re.compile(r" - at `(?:key in )?\$\.?(.*?)`$")
 
 
@@ -421,6 +423,17 @@ class Loaded(Struct, frozen=True):
     origins: Origins = {}
     path: Path | None = None
     secret_files: dict[str, Path] = {}
+
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """Have what turns out to be wrong with a key when it is used say where the key stands, as ``load`` does."""
+        try:
+            yield
+        except ConfigError as error:
+            key = _nearest(str(error).partition(": ")[0], self.origins)
+            if not key:
+                raise
+            raise ConfigError(f"{self.origins[key]}: {error}") from error.__cause__
 
 
 def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Loaded:
@@ -452,7 +465,9 @@ def decode(tree: dict[str, Any], place: "Any" = str) -> Config:
         text = str(error)
         found = _PATH.search(text)
         key = found[1] if found else ""
-        raise ConfigError(f"{place(key)}: {key or 'the file'}: {_explained(text, key)}") from None
+        unknown = _UNKNOWN.search(text)
+        own_key = f"{key}.{unknown[1]}".lstrip(".") if unknown else key
+        raise ConfigError(f"{place(own_key)}: {key or 'the file'}: {_explained(text, key)}") from None
     _check_values(config, place)
     return config
 
@@ -585,7 +600,7 @@ def _is_plain_url(text: str) -> bool:
 
 def _explained(text: str, key: str) -> str:
     text = _PATH.sub("", text)
-    unknown = re.search(r"unknown field `(.*?)`", text)
+    unknown = _UNKNOWN.search(text)
     if not unknown:
         return text
     section: Any = Config
@@ -602,9 +617,15 @@ def _explained(text: str, key: str) -> str:
 def _place(name: str, key: str, lines: Mapping[str, int], origins: Origins) -> str:
     if key in origins:
         return origins[key]
-    while key and key not in lines:
-        key = key[:-1].rpartition(".")[0] if not key.endswith("]") else key.rpartition("[")[0]
+    key = _nearest(key, lines)
     return f"{name} line {lines[key]}" if key else name
+
+
+def _nearest(key: str, known: Container[str]) -> str:
+    """``key``, or the nearest to it of what holds it that is ``known``; nothing if there is none."""
+    while key and key not in known:
+        key = key[:-1].rpartition(".")[0] if not key.endswith("]") else key.rpartition("[")[0]
+    return key
 
 
 class _Source(Struct):

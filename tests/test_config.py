@@ -103,8 +103,11 @@ def test_what_discord_takes_is_taken() -> None:
 
 
 BROKEN = {
-    "a typo": ("rate_limit:\n  burts: 3\n", "line 1.*unknown key 'burts'; did you mean 'burst'"),
-    "an unknown section": ("bot: {name: x}\nratelimit: {}\n", "unknown key 'ratelimit'; did you mean 'rate_limit'"),
+    "a typo": ("rate_limit:\n  burts: 3\n", "line 2: rate_limit: unknown key 'burts'; did you mean 'burst'"),
+    "an unknown section": (
+        "bot: {name: x}\nratelimit: {}\n",
+        "line 2: the file: unknown key 'ratelimit'; did you mean 'rate_limit'",
+    ),
     "a wrong type": ("bot:\n  name: x\nrate_limit:\n  burst: lots\n", "line 4: rate_limit.burst.*Expected `int`"),
     "an impossible value": ("rate_limit:\n  burst: 0\n", "line 2: rate_limit.burst.*>= 1"),
     "a duplicate key": ("bot:\n  prefix: '!'\n  prefix: '?'\n", "line 3: bot.prefix: written twice, first on line 2"),

@@ -230,7 +230,8 @@ class Settings:
             raise ConfigError("this bot was not started from a file")
         loaded = load(Path(self._loaded.path))
         before = self.config
-        self._put_in_force(self._effective(loaded, self._overrides))
+        with loaded.placing():
+            self._put_in_force(self._effective(loaded, self._overrides))
         self._loaded = loaded
         return _differences(before, self.config)
 
