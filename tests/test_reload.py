@@ -1,5 +1,6 @@
 """Reloading: the new chain is built beside the old one and swapped in one step, or nothing changes."""
 
+import re
 from pathlib import Path
 
 import anyio
@@ -10,14 +11,19 @@ from socbot.dispatch.context import Context
 from socbot.dispatch.outcomes import Outcome
 from socbot.documents import ConfigError
 from socbot.testing import FakeClock, owner_said, said
+from tests.broken_configs import broken_configs
 from tests.conftest import MakeBot
-from tests.test_config import BROKEN
+from tests.test_config import SHIPPED
 
 ORDERS = (
     "[blacklist, rate_limit, profiler, analytics, error_capture]",
     "[error_capture, analytics, profiler, rate_limit, blacklist]",
     "[profiler, {use: blacklist, mode: 'off'}, {use: rate_limit, mode: shadow}, error_capture]",
 )
+
+
+WITHOUT_LINE = ("10 MB",)
+"""What is refused before it is read."""
 
 
 @command("slow", permission="public")
@@ -69,31 +75,52 @@ async def test_reloading_under_load_drops_nothing_and_runs_no_half_chain(make_bo
             assert all(step.verdict == "passed" for step in outcome.trace.steps)
 
 
+async def broken_files_change_nothing(make_bot: MakeBot, path: Path, count: int) -> None:
+    """Reload ``count`` broken files while commands run; each is refused with its reason, and nobody notices."""
+    usable = SHIPPED.read_text("utf-8").replace("sqlite:///data/socbot.db", f"sqlite:///{path.parent}/data/socbot.db")
+    overwrite(path, usable)
+    async with make_bot(path, commands=[slow]) as bot:
+        before, config = bot.dispatcher.chain, bot.config
+        outcomes: list[Outcome] = []
+
+        async def run(user: int) -> None:
+            outcomes.append(await bot.dispatch(said("!slow", str(user))))
+
+        tried = 0
+        async with anyio.create_task_group() as tasks:
+            for number, (what, text) in enumerate(broken_configs(usable, count)):
+                for user in range(5 * number, 5 * number + 5):  # more than 200 a second
+                    tasks.start_soon(run, user)
+                overwrite(path, text)
+                tried += 1
+                with pytest.raises(ConfigError) as refusal:
+                    pytest.fail(f"{what} was taken: {await bot.reload()}")
+                assert len(str(refusal.value)) < 2_000, what
+                assert "\n\n" not in str(refusal.value), what
+                if what not in WITHOUT_LINE:
+                    assert re.search(r"line \d", str(refusal.value)), (what, str(refusal.value))
+                assert bot.dispatcher.chain is before
+                assert bot.config is config
+                await anyio.sleep(0.005)
+        assert tried == count
+        assert [outcome.status for outcome in outcomes] == ["ok"] * (5 * count)
+        for outcome in outcomes:
+            assert outcome.trace is not None
+            assert (outcome.trace.generation, outcome.trace.stages) == (before.generation, before.stages)
+        told = await bot.dispatch(owner_said("!reload"))
+        assert told.status == "invalid"
+        assert "Nothing was changed" in str(told.reply)
+
+
 @pytest.mark.promise("P28")
 async def test_a_bad_file_changes_nothing(make_bot: MakeBot, path: Path) -> None:
-    async with make_bot(path) as bot:
-        before, config = bot.dispatcher.chain, bot.config
-        bad = [text for text, _ in BROKEN.values()]
-        bad += [
-            "middleware: [blacklist, rate_limit, no_such_thing]\n",
-            "middleware: [blacklist, blacklist, rate_limit]\n",
-            "middleware: [rate_limit]\n",  # a guard left out instead of switched off
-            "middleware: [blacklist, rate_limit, 'socbot.nowhere:Thing']\n",
-            "middleware: [blacklist, rate_limit, {use: profiler, with: {colour: red}}]\n",
-            "rate_limit: {cooldowns: {no_such_command: 5s}}\n",
-            "jobs: {jobs: {no_such_job: {enabled: false}}}\n",
-            "middleware: [blacklist, {use: rate_limit, kind: observer}]\n",
-        ]
-        for text in bad:
-            overwrite(path, text)
-            with pytest.raises(ConfigError):
-                await bot.reload()
-            outcome = await bot.dispatch(owner_said("!reload"))
-            assert outcome.status == "invalid"
-            assert outcome.reply is not None
-            assert "Nothing was changed" in outcome.reply.text
-        assert bot.dispatcher.chain is before
-        assert bot.config is config
+    await broken_files_change_nothing(make_bot, path, 80)
+
+
+@pytest.mark.slow
+@pytest.mark.promise("P28")
+async def test_300_bad_files_change_nothing(make_bot: MakeBot, path: Path) -> None:
+    await broken_files_change_nothing(make_bot, path, 300)
 
 
 async def test_state_is_kept_and_the_owner_sees_the_difference(make_bot: MakeBot, path: Path, clock: FakeClock) -> None:
