@@ -8,8 +8,17 @@ import pytest
 from tests.conftest import MakeBot
 from tests.standin import Standin
 from tests.standin.fixtures import anyio_backend as anyio_backend
-from tests.standin.fixtures import standin as standin
 from tests.transports.discord.conversation import MakeScene, Scene, on_stage
+from tests.transports.discord.sent import check_nobody_is_notified
+
+
+@pytest.fixture
+async def standin(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Standin]:
+    """A stand-in; a test fails that had the bot send anything which does not say that it notifies nobody."""
+    async with Standin() as standin:
+        standin.point_discord_py(monkeypatch)
+        yield standin
+    check_nobody_is_notified(standin)
 
 
 @pytest.fixture

@@ -25,11 +25,11 @@ from socbot.testing import said
 from socbot.transports.discord.slash import USER_MENU
 from tests.canary import CANARIES, leaks
 from tests.standin import Message, Permission, Person, Standin
-from tests.standin.rest import Request
 from tests.test_secrets import read_all
 from tests.test_tour import stored
 from tests.tour import TOUR, Call, Names, logged, message
 from tests.transports.discord.conversation import MakeScene, Scene
+from tests.transports.discord.sent import messages_in
 from tests.transports.discord.tour import Guide, Options, Stop
 
 Surface: TypeAlias = Literal["text", "slash"]
@@ -384,17 +384,6 @@ def read(shown: Message) -> str:
     (embed,) = shown.embeds
     parts = [embed.get("description", ""), *(field["value"] for field in embed.get("fields", ()))]
     return "".join(parts).replace("\n", "")
-
-
-def messages_in(request: Request) -> Iterator[dict[str, Any]]:
-    """The messages that a request sends or changes."""
-    if request.method not in ("POST", "PATCH") or request.body is None:
-        return
-    if request.path.endswith("/callback"):
-        if request.body["type"] in (4, 7):
-            yield request.body["data"]
-    elif "/messages" in request.path or request.path.startswith("/webhooks"):
-        yield request.body
 
 
 def strings(value: object) -> Iterator[str]:
