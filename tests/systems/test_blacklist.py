@@ -100,7 +100,7 @@ async def test_an_entry_ends_to_the_second_on_the_clock(blacklist: Blacklist, cl
 
 @pytest.mark.promise("P33")
 @pytest.mark.parametrize("step", [-3600.0, 3600.0, -1.0, -1_700_000_000.0, 86_400.0])
-@pytest.mark.parametrize("at", range(0, 50, 5))
+@pytest.mark.parametrize("at", range(50))
 async def test_a_step_of_the_wall_clock_neither_frees_nor_traps(
     blacklist: Blacklist, clock: FakeClock, step: float, at: int
 ) -> None:

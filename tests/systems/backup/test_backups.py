@@ -126,6 +126,21 @@ async def test_a_night_of_scheduled_backups_is_thinned_out(night: Night) -> None
     assert night.told == []
 
 
+@pytest.mark.slow
+@pytest.mark.promise("P33")
+@pytest.mark.parametrize("step", [-HOUR, HOUR, -1.0, -1_600_000_000.0, 24 * HOUR])
+async def test_names_stay_unique_and_in_order_over_fifty_steps(night: Night, step: float) -> None:
+    night.backups.configure(replace(night.config, retention=replace(night.config.retention, manual=1_000)))
+    made = []
+    for number in range(50):
+        night.clock.step(step if number % 2 else -step)
+        night.clock.forward(0.3)
+        made.append((await night.backups.now()).backup.name)
+    assert len(set(made)) == 50
+    assert sorted(made) == made
+    assert await night.names() == made[::-1]
+
+
 @pytest.mark.promise("P33")
 @pytest.mark.parametrize("step", [-HOUR, HOUR, -1.0, -1_600_000_000.0])
 async def test_names_stay_unique_and_in_order_whatever_the_clock_does(night: Night, step: float) -> None:
