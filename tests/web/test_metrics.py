@@ -287,6 +287,35 @@ async def test_times_are_counted_in_their_buckets(make_site: MakeSite, clock: Fa
         assert found.of("socbot_command_seconds_total", command="take") == pytest.approx(sum(times) / 1_000)
 
 
+async def junk_makes_no_series(make_site: MakeSite, clock: FakeClock, count: int) -> None:
+    """Whatever names of commands people make up, from wherever they join, there is nothing new to scrape."""
+    async with make_site(clock=clock, rate_limit=OPEN) as site:
+        for number in range(count + 1):
+            await site.bot.dispatch(
+                said(f"!junk{number} x", f"j{number % 997}", guild=f"g{number}", channel=f"c{number}")
+            )
+            if number == 0 or number % 5_000 == 0:
+                await site.bot.telemetry.flush()
+            if number == 0:
+                await site.bot.health.ask()
+                before = await scrape(site)
+        await site.bot.telemetry.flush()
+        after = await scrape(site)
+        assert len(after.samples) == len(before.samples)
+        assert after.of("socbot_commands_total", command="(none)", outcome="unknown") == count + 1
+
+
+@pytest.mark.promise("P35")
+async def test_junk_names_of_commands_make_no_series(make_site: MakeSite, clock: FakeClock) -> None:
+    await junk_makes_no_series(make_site, clock, 2_000)
+
+
+@pytest.mark.slow
+@pytest.mark.promise("P35")
+async def test_100_000_junk_names_of_commands_make_no_series(make_site: MakeSite, clock: FakeClock) -> None:
+    await junk_makes_no_series(make_site, clock, 100_000)
+
+
 # -- small --------------------------------------------------------------------------------------------
 
 
