@@ -19,6 +19,7 @@ from socbot.systems.notices import Notices
 from socbot.systems.rate_limit import RateLimiter
 from socbot.systems.settings import Settings
 from socbot.systems.vitals import Vitals
+from socbot.systems.webhooks import Webhooks
 
 
 class Host(Protocol):
@@ -37,6 +38,7 @@ class Host(Protocol):
     redactor: Redactor
     settings: Settings
     vitals: Vitals
+    webhooks: Webhooks
 
     @property
     def config(self) -> Config: ...

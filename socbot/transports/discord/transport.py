@@ -9,7 +9,7 @@ from anyio.abc import TaskGroup
 from yarl import URL
 
 from socbot.config import Config
-from socbot.dispatch.replies import Reply
+from socbot.dispatch.replies import Reply, escape
 from socbot.invite import invite_link
 from socbot.storage.errors import StoreError
 from socbot.systems import notices
@@ -192,12 +192,18 @@ class DiscordTransport:
 
     def _greeting(self, client: Client, preflight: Preflight, untold: int) -> Reply:
         crashes = (f"{untold} starts before this one were not told: each time the bot was cut short.",)
+        # A bot that was killed just then may have told nobody.
+        paused = [
+            f"Webhook {escape(each.name)} is paused: {escape(each.state_reason, 200)}"
+            for each in self._host.webhooks.all()
+            if each.state == "paused"
+        ]
         return notices.startup(
             guilds=len(client.guilds),
             users=client.user_count,
             chain=[stage.name for stage in self._host.dispatcher.chain.stages],
             shards=len(client.shards),
-            problems=(*preflight.warnings, *(crashes if untold else ())),
+            problems=(*preflight.warnings, *(crashes if untold else ()), *paused),
         )
 
     async def _say_goodbye(self) -> None:

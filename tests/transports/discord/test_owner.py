@@ -270,6 +270,24 @@ async def test_a_job_that_has_failed_is_told(
         assert "no such disk" in notice.text
 
 
+@pytest.mark.promise("P42")
+async def test_a_webhook_whose_pause_nobody_was_told_of_is_told_at_the_start(
+    make: Callable[[type[Bot], Person], Bot], standin: Standin
+) -> None:
+    owner = standin.user("owner")
+    standin.guild("guild", members=[owner])
+    gone = "UPDATE webhooks SET state = 'paused', state_reason = 'it is no more: 404 *Not* Found'"
+    async with make(Bot, owner) as bot:
+        for name in ("siem", "team"):
+            await bot.webhooks.add(name, "custom", "https://hooks.example.org/x", (), "test:1")
+        # As a bot leaves it that is killed between the pause and the notice of it.
+        await bot.database.write(lambda connection: connection.change(gone + " WHERE name = 'siem'"))
+    async with online(standin, make(Bot, owner)):
+        start = await until_told(standin, None, owner.dm, "Startup Complete")
+        assert "Webhook siem is paused: it is no more: 404" in start.text
+        assert "team" not in start.text
+
+
 @pytest.mark.slow
 async def test_a_crash_loop_tells_one_start_in_ten_minutes(
     make: Callable[[type[Bot], Person], Bot], standin: Standin, clock: FakeClock
