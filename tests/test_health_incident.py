@@ -16,6 +16,7 @@ from msgspec import structs
 from socbot.bot import Bot
 from socbot.config import HealthConfig, StorageConfig, Threshold, WebhooksConfig
 from socbot.dispatch.replies import Reply
+from socbot.storage.database import StoreBusy
 from socbot.testing import FakeClock, owner_said, said
 from tests.conftest import MakeBot
 from tests.postgresql import running_server
@@ -98,6 +99,34 @@ async def test_a_store_that_is_held_is_told_once_and_its_recovery_too(
     async with make_bot(clock=clock, storage=storage, health=HEALTH) as bot:
         assert bot.health.lasting == ()
         assert any("**database**" in item for item in (await history(bot)).items)
+
+
+@pytest.mark.promise("P48")
+async def test_a_command_of_several_writes_is_done_wholly_or_not_at_all(
+    make_bot: MakeBot, clock: FakeClock, tmp_path: Path
+) -> None:
+    path = f"{tmp_path}/data/socbot.db"
+    storage = StorageConfig(url=f"sqlite:///{path}", busy_timeout=0.2)
+    async with make_bot(clock=clock, storage=storage) as bot:
+        assert (await bot.dispatch(owner_said("!blacklist_add user 900 spam"))).status == "ok"
+        kept = await written_down(bot)
+        with held(path):
+            for text in ("!blacklist_add user 901 spam", "!blacklist_remove user 900", "!alert critical raid"):
+                outcome = await bot.dispatch(owner_said(text))
+                assert outcome.status == "failed"
+                assert isinstance(outcome.error, StoreBusy)
+            assert (await bot.dispatch(said("!ping", "900"))).refused_by == "blacklist"
+            assert (await bot.dispatch(said("!ping", "901"))).status == "ok"
+        assert await written_down(bot) == kept
+    clock.forward(60)
+    async with make_bot(clock=clock, storage=storage) as bot:
+        assert (await bot.dispatch(said("!ping", "900"))).refused_by == "blacklist"
+        assert (await bot.dispatch(said("!ping", "901"))).status == "ok"
+
+
+async def written_down(bot: Bot) -> list[object]:
+    tables = ("blacklist", "signals", "deliveries")
+    return [await bot.database.read(lambda c, table=table: c.execute(f"SELECT * FROM {table}")) for table in tables]  # type: ignore[misc]
 
 
 OWN = """
