@@ -292,9 +292,9 @@ def test_10000_malformed_inputs_are_read_or_refused() -> None:
     for _ in range(10_000):
         separator = random.choice(["", " "])
         text = separator.join(random.choice(PIECES) for _ in range(random.randint(0, 12)))
-        started = time.perf_counter()
+        started = time.thread_time()
         read(text)
-        slowest = max(slowest, time.perf_counter() - started)
+        slowest = max(slowest, time.thread_time() - started)
     assert slowest < 0.25  # for 13 signatures, on a machine that does other things too
 
 
@@ -312,13 +312,13 @@ def test_4000_characters_of_anything_take_milliseconds(piece: str) -> None:
     text = (piece * MAX_LENGTH)[:MAX_LENGTH]
     best = 1.0
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.thread_time()
         for signature in SIGNATURES:
             try:
                 signature.bind(text, said(""))
             except UserError:
                 continue
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.thread_time() - started)
     assert best / len(SIGNATURES) < 0.005
 
 
@@ -330,9 +330,9 @@ async def test_2_megabytes_are_refused_unread() -> None:
     dispatcher, seconds = Dispatcher([say]), []
     for author in range(20):
         message = said("!say " + '"a ' * 700_000, str(author))
-        started = time.perf_counter()
+        started = time.thread_time()
         outcome = await dispatcher.dispatch(message)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.thread_time() - started)
         assert (outcome.status, outcome.reason) == ("invalid", "message")
     assert min(seconds) < 0.001
 
