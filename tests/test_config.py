@@ -134,7 +134,8 @@ BROKEN = {
     "a proxy that is none": ("discord:\n  api_url: localhost:7979\n", "line 2: discord.api_url: .*http://localhost"),
     "a proxy's password": ("discord:\n  api_url: http://me:x@localhost/\n", "discord.api_url: .*without a password"),
     "a guild's name": ("discord:\n  guilds: [My Server]\n", "line 2: discord.guilds"),
-    "deep nesting": ("a: " + "[" * 2000, "nested more than 16 deep|line"),
+    "deep nesting": ("a: " + "[" * 17 + "]" * 17, "line 1: nested more than 16 deep"),
+    "nesting without an end": ("a: " + "[" * 2000, "line 1.* nest(ed more than 16 deep|ing depth)"),
     "a huge number": ("rate_limit:\n  burst: " + "9" * 5000 + "\n", "line 2"),
 }
 
