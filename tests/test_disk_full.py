@@ -4,8 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -17,6 +15,7 @@ from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.testing import owner_said, said
 from tests.conftest import MakeBot
+from tests.killing import fill, small_disk, traced
 
 WRITER = (sys.executable, str(Path(__file__).with_name("storage") / "writer.py"))
 pytestmark = pytest.mark.slow  # they mount, or run under strace
@@ -27,28 +26,6 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@contextmanager
-def small_disk(path: Path, size: str, *, options: str = "rw") -> Iterator[Path]:
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},{options}", "tmpfs", str(path)], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Take all the room there is."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while file.write(b"x" * 4096):
-                pass
-        except OSError:
-            return ballast
-    raise AssertionError("there was always room")
-
-
 def stored(connection: Connection) -> set[int]:
     return {int(key) for (key,) in connection.execute("SELECT key FROM settings")}
 
@@ -56,8 +33,7 @@ def stored(connection: Connection) -> set[int]:
 def written_without_room(url: str, number: int) -> "subprocess.CompletedProcess[bytes]":
     """A process that writes 40 numbers, to which the ``number``-th write says that there is no room."""
     inject = f"inject=pwrite64:error=ENOSPC:when={number}"
-    tracing = ["strace", "-f", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", inject]
-    return subprocess.run([*tracing, *WRITER, url, "0", "40", "1"], capture_output=True)
+    return traced([*WRITER, url, "0", "40", "1"], "-e", "trace=pwrite64", "-e", inject)
 
 
 @pytest.mark.promise("P19")

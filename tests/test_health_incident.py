@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
@@ -19,6 +19,7 @@ from socbot.dispatch.replies import Reply
 from socbot.storage.database import StoreBusy
 from socbot.testing import FakeClock, owner_said, said
 from tests.conftest import MakeBot
+from tests.killing import fill, small_disk
 from tests.postgresql import running_server
 from tests.receiver import Receiver
 
@@ -235,29 +236,10 @@ async def test_a_postgresql_that_stops_and_starts(make_bot: MakeBot, clock: Fake
             assert incident.startswith("❌ **database** unhealthy from <t:")
 
 
-@contextmanager
-def small_disk(path: Path) -> Iterator[Path]:
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(path)], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Take all the room there is."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(b"x" * 4096):
-            pass
-    return ballast
-
-
 @pytest.mark.slow
 @pytest.mark.promise("P52")
 async def test_a_disk_that_fills_up(make_bot: MakeBot, clock: FakeClock, notices: list[Reply], tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", "16m") as disk:
         storage = StorageConfig(url=f"sqlite:///{disk}/socbot.db")
         async with make_bot(clock=clock, storage=storage, health=HEALTH) as bot:
             await rounds(bot, clock, 2)

@@ -2,18 +2,18 @@ import json
 import logging
 import os
 import stat
-import subprocess
 import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from socbot.config import LogsConfig
 from socbot.dispatch.replies import printable
 from socbot.logs import RotatingFile, logging_to
 from socbot.redaction import Redactor, redact
+from tests.killing import small_disk
 from tests.recorded import lines_of, recording
 
 log = logging.getLogger("soc_bot")
@@ -34,7 +34,6 @@ def test_a_line_looks_as_the_older_bot_wrote_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("P37")
-@settings(deadline=None)
 @given(st.lists(st.tuples(HOSTILE, HOSTILE, st.booleans()), min_size=20, max_size=40))
 def test_an_event_is_one_line_of_text_whatever_it_holds(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, str, bool]]
@@ -48,7 +47,6 @@ def test_an_event_is_one_line_of_text_whatever_it_holds(
 
 
 @pytest.mark.promise("P37")
-@settings(deadline=None)
 @given(st.lists(st.tuples(HOSTILE, HOSTILE, st.booleans()), min_size=20, max_size=40))
 def test_an_event_is_one_line_of_json_that_reads_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, str, bool]]
@@ -209,10 +207,7 @@ def test_an_event_of_which_nothing_can_be_kept_is_counted_and_told(tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.promise("P19")
 def test_a_full_disk_costs_lines_and_raises_nothing(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=True)
-    try:
+    with small_disk(tmp_path / "disk", "1m") as disk:
         file = disk / "bot.log"
         with recording(LogsConfig(file=str(file), max_megabytes=2), redact) as writer:
             for number in range(30_000):
@@ -224,5 +219,3 @@ def test_a_full_disk_costs_lines_and_raises_nothing(tmp_path: Path) -> None:
         with recording(LogsConfig(file=str(file)), redact):
             log.info("there is room again")
         assert len(lines_of(file)) == 1
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

@@ -2,9 +2,7 @@
 
 import random
 import re
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -14,6 +12,7 @@ from socbot.config import StorageConfig
 from socbot.dispatch.clock import SystemClock
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
+from tests.killing import output_until_killed, traced
 
 WRITER = (sys.executable, str(Path(__file__).with_name("writer.py")))
 KEPT = re.compile(rb"^kept (\d+)$", re.MULTILINE)
@@ -32,15 +31,7 @@ async def numbers_in(config: StorageConfig) -> list[int]:
 
 def acknowledged_until_killed(url: str, first: int, seconds: float) -> set[int]:
     """Let a writer run for ``seconds`` from its first acknowledgement, then kill it; return what it acknowledged."""
-    arguments = [*WRITER, url, str(first), "1000000", "4"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        output = process.stdout.readline()
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        output += process.stdout.read()
+    output = output_until_killed([*WRITER, url, str(first), "1000000", "4"], seconds)
     return {int(number) for number in KEPT.findall(output)}
 
 
@@ -67,18 +58,16 @@ async def test_what_was_acknowledged_survives_500_kills(sqlite: StorageConfig) -
     await kill_rounds(sqlite, 500)
 
 
-def traced(options: Sequence[str], trace: Path, config: StorageConfig, count: int) -> str:
+def written(config: StorageConfig, count: int, *options: str, trace: Path) -> str:
     """Run a writer of ``count`` numbers under strace; return what it printed."""
-    arguments = ["strace", "-f", "-y", "-o", str(trace), *options, *WRITER, config.url, "0", str(count), "1"]
-    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return done.stdout.decode()
+    return traced([*WRITER, config.url, "0", str(count), "1"], *options, trace=trace).stdout.decode()
 
 
 @pytest.mark.slow
 @pytest.mark.promise("P03")
 def test_every_acknowledgement_follows_a_write_to_the_disk(sqlite: StorageConfig, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    printed = traced(["-e", "trace=fdatasync,fsync,write"], trace, sqlite, 200)
+    printed = written(sqlite, 200, "-e", "trace=fdatasync,fsync,write", trace=trace)
     assert printed.count("kept") == 200
     synced, acknowledgements = 0, 0
     for line in trace.read_text().splitlines():
@@ -98,7 +87,7 @@ async def test_a_failed_write_to_the_disk_is_never_acknowledged(tmp_path: Path) 
         config = StorageConfig(url=f"sqlite:///{tmp_path}/{number}/socbot.db")
         inject = ["-e", "trace=fdatasync,write", "-e", f"inject=fdatasync:error=EIO:when={number}"]
         trace = tmp_path / f"trace{number}"
-        printed = traced(inject, trace, config, 60)
+        printed = written(config, 60, *inject, trace=trace)
         before, injected, after = trace.read_text().partition("(INJECTED)")
         assert injected
         if "socbot.db" not in before.splitlines()[-1]:  # the folder's: SQLite does not rely on it

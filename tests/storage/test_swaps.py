@@ -6,6 +6,7 @@ import pytest
 
 from socbot.storage import swaps
 from socbot.storage.errors import StoreDamaged
+from tests.killing import at_step, find_no_room
 
 pytestmark = pytest.mark.promise("P07")
 
@@ -42,16 +43,8 @@ class Stop(BaseException):
     """The process ends."""
 
 
-def stopping(at: int) -> swaps.Step:
-    count = -1
-
-    def step(name: str) -> None:
-        nonlocal count
-        count += 1
-        if count == at:
-            raise Stop
-
-    return step
+def stop() -> None:
+    raise Stop
 
 
 def test_all_change_places_and_can_be_put_back(tmp_path: Path) -> None:
@@ -74,7 +67,7 @@ def test_all_change_places_and_can_be_put_back(tmp_path: Path) -> None:
 def test_whoever_looks_next_goes_forward_to_the_end(at: int, tmp_path: Path) -> None:
     path, journal = world(tmp_path)
     try:
-        swaps.carry_out(path, journal, stopping(at))
+        swaps.carry_out(path, journal, at_step(at, stop))
     except Stop:
         begun = path.exists()
         swaps.recover(path)
@@ -88,9 +81,9 @@ def test_whoever_looks_next_goes_forward_to_the_end(at: int, tmp_path: Path) -> 
 def test_or_back_to_the_beginning_however_often_it_ends(at: int, again: int, tmp_path: Path) -> None:
     path, journal = world(tmp_path)
     swaps.carry_out(path, journal)
-    for stop in (at, again):
+    for number in (at, again):
         try:
-            (swaps.revert if stop == at else swaps.recover)(path, stopping(stop))
+            (swaps.revert if number == at else swaps.recover)(path, at_step(number, stop))
         except Stop:
             continue
     swaps.recover(path)
@@ -100,13 +93,8 @@ def test_or_back_to_the_beginning_however_often_it_ends(at: int, again: int, tmp
 
 def test_a_failure_on_the_way_puts_everything_back(tmp_path: Path) -> None:
     path, journal = world(tmp_path)
-
-    def fail(step: str) -> None:
-        if step == "put gone aside":
-            raise OSError(28, "No space left on device")
-
     with pytest.raises(OSError, match="No space"):
-        swaps.carry_out(path, journal, fail)
+        swaps.carry_out(path, journal, at_step("put gone aside", find_no_room))
     assert there(tmp_path) == OLD
     assert not swaps.is_open(path)
 

@@ -1,15 +1,14 @@
 """A process that restores a backup and is killed on the way.
 
-``python restorer.py`` reads lines ``ROOT NAME FAIL KILL`` and forks for each: the child restores backup ``NAME`` (or
-undoes the last restore, for ``undo``), finds no room at step ``FAIL`` and kills itself at step ``KILL``, each counted
-from 0, or -1 for never. For each line it prints how the child ended: ``killed``, ``done`` or ``failed``.
+``python -m tests.systems.backup.restorer`` reads lines ``ROOT NAME FAIL KILL`` and forks for each: the child restores
+backup ``NAME`` (or undoes the last restore, for ``undo``), finds no room at step ``FAIL`` and kills itself at step
+``KILL``, each counted from 0, or -1 for never. For each line it prints how the child ended: ``killed``, ``done`` or
+``failed``.
 """
 
-import errno
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from socbot.dispatch.replies import Reply
 from socbot.storage.database import Database
 from socbot.storage.errors import StoreError
 from socbot.systems.backup import Backups
+from tests.killing import at_step, die, find_no_room
 
 PATHS = ("config.yaml", "attachments")
 
@@ -54,22 +54,13 @@ def backup_config(root: Path) -> BackupConfig:
     return BackupConfig(folder=str(root / "backups"), paths=tuple(str(root / path) for path in PATHS))
 
 
-def counting(fail: int, kill: int) -> Callable[[str], None]:
-    """A step that finds no room, and one that is the last."""
-    count = -1
+async def restore(root: Path, name: str, fail: int, kill: int) -> None:
+    at_fail, at_kill = at_step(fail, find_no_room), at_step(kill, die)
 
     def step(name: str) -> None:
-        nonlocal count
-        count += 1
-        if count == kill:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if count == fail:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        at_kill(name)
+        at_fail(name)
 
-    return step
-
-
-async def restore(root: Path, name: str, step: Callable[[str], None]) -> None:
     async with Database.open(storage(root), SystemClock()) as database:
         backups = Backups(database, SystemClock(), storage(root), backup_config(root), Host(), step=step)
         async with backups:
@@ -82,7 +73,7 @@ def main() -> None:
         child = os.fork()
         if not child:
             try:
-                anyio.run(restore, Path(root), name, counting(int(fail), int(kill)))
+                anyio.run(restore, Path(root), name, int(fail), int(kill))
             except (UserError, StoreError):
                 os._exit(1)
             os._exit(0)

@@ -24,6 +24,7 @@ from socbot.systems.backup.errors import BackupError, Cancelled, KeyNeeded, NotS
 from socbot.systems.backup.keys import Keyring
 from socbot.systems.backup.packing import held_still
 from socbot.testing import FakeClock
+from tests.killing import traced
 from tests.systems.backup.packed import HONEST, INFO, KEY, contents, keyring, pack
 
 KEYRINGS = {
@@ -156,8 +157,7 @@ def back_up_under(strace: list[str], folder: Path, how: str = "plain") -> str:
     anyio.run(make_store)
     target = folder / "backups/backup_manual_20260101_000000.tar.zst"
     program = [sys.executable, "-c", BACKING_UP, str(folder / "data/socbot.db"), str(target), how]
-    ran = subprocess.run(["strace", "-f", "-qq", "-o", "/dev/null", *strace, *program], stdout=subprocess.PIPE)
-    return ran.stdout.decode().strip()
+    return traced(program, *strace).stdout.decode().strip()
 
 
 @pytest.mark.parametrize("fault", ["fsync:error=ENOSPC:when=1", "fsync:error=ENOSPC:when=2", "rename:error=ENOSPC"])

@@ -1,8 +1,6 @@
 """A disk without room for backups: told once, nothing half done left, and it goes on when there is room again."""
 
-import os
-import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,32 +8,24 @@ import pytest
 from socbot.config import StorageConfig
 from socbot.storage.database import Database
 from socbot.testing import FakeClock
+from tests.killing import fill, small_disk
 from tests.systems.backup.test_backups import Night
 
 pytestmark = [pytest.mark.slow, pytest.mark.promise("P10")]  # it mounts
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "backups"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-@pytest.fixture
-async def night(tmp_path: Path, storage: StorageConfig, clock: FakeClock, small_disk: Path) -> AsyncIterator[Night]:
-    async with Database.open(storage, clock) as database:
-        yield Night(database, clock, tmp_path, storage)
+async def night(tmp_path: Path, storage: StorageConfig, clock: FakeClock) -> AsyncIterator[Night]:
+    with small_disk(tmp_path / "backups", "1m", options="mode=700"):
+        async with Database.open(storage, clock) as database:
+            yield Night(database, clock, tmp_path, storage)
 
 
 async def test_a_full_disk(night: Night) -> None:
     await night.look()
     assert night.told == []
     disk = night.backups.shelf.folder
-    ballast = disk / "ballast"
-    ballast.write_bytes(os.urandom(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - 8_192))
+    ballast = fill(disk, leave=8_192)
     await night.pass_hours(4)
     assert night.told == ["Backup Failed"]
     assert "room" in night.host.notices[0].text

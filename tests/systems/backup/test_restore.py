@@ -35,8 +35,9 @@ from socbot.systems.backup.manifest import TRAILER
 from socbot.systems.backup.restore import CARRIED, place_of
 from socbot.systems.backup.restoring import restore_over
 from socbot.systems.backup.shelf import Shelf
+from tests.killing import at_step, find_no_room
 from tests.systems.backup.packed import INFO, keyring
-from tests.systems.backup.restorer import Host, backup_config, counting, storage
+from tests.systems.backup.restorer import Host, backup_config, storage
 
 pytestmark = pytest.mark.promise("P07")
 
@@ -131,8 +132,8 @@ class Killer:
 
 @pytest.fixture(scope="module")
 def killer() -> Iterator[Killer]:
-    command = [sys.executable, str(Path(__file__).with_name("restorer.py"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command, root = [sys.executable, "-m", "tests.systems.backup.restorer"], Path(__file__).parents[3]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Killer(process)
         assert process.stdin is not None
         process.stdin.close()
@@ -203,7 +204,7 @@ async def test_without_room_at_any_step_everything_is_as_it_was(world: World) ->
         async with Database.open(storage(world.root), SystemClock()) as database:
             backups = Backups(
                 database, SystemClock(), storage(world.root), backup_config(world.root), Host(),
-                step=counting(fail=number, kill=-1),
+                step=at_step(number, find_no_room),
             )  # fmt: skip
             with pytest.raises(BackupError, match=r"No space|Everything is as it was"):
                 await backups.restore(world.name)
@@ -462,7 +463,7 @@ class Times:
         there = self.on_postgres
         async with Database.open(there.config, SystemClock()) as database:
             with pytest.raises(BackupError):
-                await there.backups(database, counting(fail=number, kill=-1)).restore(self.name)
+                await there.backups(database, at_step(number, find_no_room)).restore(self.name)
             await database.write(lambda connection: put("b", "2", connection))
         assert await there.state() == self.old, self.steps[number]
         assert leftovers(there.root) == [], self.steps[number]
@@ -523,5 +524,5 @@ async def test_on_postgresql_the_tables_decide_for_the_files(on_postgres: OnPost
 
 def test_enospc_is_what_it_says() -> None:
     with pytest.raises(OSError, match="No space") as raised:
-        counting(fail=0, kill=-1)("x")
+        find_no_room()
     assert raised.value.errno == errno.ENOSPC

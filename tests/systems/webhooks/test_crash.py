@@ -2,7 +2,6 @@
 
 import random
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -12,6 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from tests.killing import output_until_killed
 from tests.receiver import Behaviour, Exchange, Receiver, answer, close_silently
 
 SENDER = (sys.executable, str(Path(__file__).with_name("sending_process.py")))
@@ -20,15 +20,7 @@ KEPT = re.compile(rb"^kept (S-\w+)$", re.MULTILINE)
 
 def run_until_killed(arguments: list[str], seconds: float) -> list[str]:
     """Let the sender run for ``seconds`` from its first acknowledgement, then kill it; the ids that it acknowledged."""
-    with subprocess.Popen([*SENDER, *arguments], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        output = process.stdout.readline()
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        output += process.stdout.read()
-    return [id.decode() for id in KEPT.findall(output)]
+    return [id.decode() for id in KEPT.findall(output_until_killed([*SENDER, *arguments], seconds))]
 
 
 def failing_at_random(accepted: Counter[str], refused: Counter[str], share: float) -> Behaviour:
