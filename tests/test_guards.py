@@ -82,11 +82,11 @@ MUTATIONS = (
     ),
     Mutation(
         "P13", "a redirect is followed",
-        "socbot/egress/client.py", "            response = await transport.handle_async_request(request)\n",
-        "            response = await transport.handle_async_request(request)\n"
-        "            if response.is_redirect:\n"
-        '                elsewhere = self._check(response.headers["location"], "")\n'
-        '                return await self._exchange(transport, "GET", elsewhere, b"", headers, limit)\n',
+        "socbot/egress/client.py", "        return response.status_code, _wanted(response.headers), content, whole\n",
+        "        if response.is_redirect:\n"
+        '            elsewhere = self._check(response.headers["location"], "")\n'
+        '            return await self._exchange(transport, "GET", elsewhere, b"", headers, limit)\n'
+        "        return response.status_code, _wanted(response.headers), content, whole\n",
         "tests/egress/test_client.py::test_no_redirect_is_followed",
     ),
     Mutation(
