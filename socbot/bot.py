@@ -309,7 +309,7 @@ class Bot:
         self.erasure.tell(self.errors.forget_user)
         leadership = None
         if database.dialect == "postgresql":
-            holder = f"{socket.gethostname()}:{os.getpid()}:{self.random.randrange(16**4):04x}"
+            holder = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(2).hex()}"
             leadership = Leadership(database, clock, config.jobs.lease, holder)
         self.supervisor = Supervisor(
             database, clock, self.random, config.jobs, zone, self.notify, config.bot.shutdown_timeout, leadership

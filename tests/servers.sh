@@ -7,6 +7,7 @@ missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v ngircd >/dev/null || [ -x /usr/sbin/ngircd ] || missing="$missing ngircd"
 [ "$1" != slow ] || command -v promtool >/dev/null || missing="$missing prometheus"
+[ "$1" != slow ] || command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"
 command -v strace >/dev/null || missing="$missing strace"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -109,5 +109,5 @@ class Leadership:
     def _pause(self, renewed: bool) -> float:
         if self._fence is not None:
             wanted = self.seconds / 3 if renewed else self.seconds / 10
-            return min(wanted, self._until - self._clock.monotonic())
+            return max(0.0, min(wanted, self._until - self._clock.monotonic()))
         return min(OFTEN, self.seconds / 3, max(0.01, self._free_in) if renewed and self.leader else inf)

@@ -53,12 +53,13 @@ class Fleet:
         return process.pid
 
     def end(self) -> None:
-        for pid, process in self.processes.items():
-            os.kill(pid, signal.SIGKILL)
+        for process in self.processes.values():
+            process.kill()
             process.wait()
 
     def wait_ready(self) -> None:
         until(lambda: len(self.ask("SELECT 1 FROM ready WHERE process = ANY(%s)", list(self.processes))) == PROCESSES)
+        assert all(process.poll() is None for process in self.processes.values()), (self.folder / "log").read_text()
 
     def leader(self) -> int:
         """The process that leads; 0 if none does."""
@@ -130,7 +131,7 @@ HAPPENINGS: tuple[Callable[[Fleet, int], None], ...] = (
 )
 
 
-def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     ends = time.monotonic() + seconds
     while True:
         try:
@@ -138,7 +139,7 @@ def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
                 return
         except psycopg.OperationalError:
             pass  # the server is not back yet
-        assert time.monotonic() < ends, true
+        assert time.monotonic() < ends
         time.sleep(0.02)
 
 

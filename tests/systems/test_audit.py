@@ -209,19 +209,20 @@ def test_any_text_is_chained_and_any_change_of_it_is_found(texts: list[tuple[str
         anyio.run(check, folder)
 
 
+@pytest.mark.promise("P54")
 async def test_several_processes_write_one_chain(postgresql: Any) -> None:
     storage = StorageConfig(url=postgresql.new_database())
     async with audit_on(storage) as one, audit_on(storage) as other, anyio.create_task_group() as tasks:
 
         async def write(audit: Audit, name: str) -> None:
-            for number in range(20):
+            for number in range(100):
                 await audit.record("act", f"{name} {number}")
                 await fill(audit, 1, name)
 
         tasks.start_soon(write, one, "one")
         tasks.start_soon(write, other, "other")
     async with audit_on(storage) as audit:
-        assert len(await audit.entries()) == 80
+        assert len(await audit.entries(1_000)) == 400
         assert await flaw(audit) == ""
 
 
