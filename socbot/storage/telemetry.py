@@ -45,6 +45,7 @@ class Telemetry(Generic[T]):
         self._under_way: list[T] = []
         self._flushing = anyio.Lock()
         self._many = anyio.Event()
+        self._took = 0.0
         self._dropped = 0
         self._sink_errors = 0
         self._failure: StoreError | None = None
@@ -128,7 +129,11 @@ class Telemetry(Generic[T]):
             self._dropped += 1
 
     async def _pause(self) -> None:
-        """Return after the interval, or when there is a batch to write."""
+        """Return when it is time to write, or there is a batch to write.
+
+        An event that just missed a write waits for its end, for this, and for the end of the next one: all of that
+        together is the interval, as long as the disk is not slower than that.
+        """
         if len(self._buffer) >= BATCH:
             return
         self._many = anyio.Event()
@@ -139,13 +144,13 @@ class Telemetry(Generic[T]):
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(full)
-            await self._clock.sleep(self._interval)
+            await self._clock.sleep(max(self._interval / 4, self._interval - 2 * self._took))
             tasks.cancel_scope.cancel()
 
     async def _flush_batch(self) -> int:
         """Store the oldest events, at most a batch; return how many there were."""
         batch = self._under_way = [self._buffer.popleft() for _ in range(min(BATCH, len(self._buffer)))]
-        sinks = tuple(self._sinks)
+        sinks, began = tuple(self._sinks), self._clock.monotonic()
         try:
             # To the end even if the caller is cancelled: only then is it known whether the batch is stored.
             with anyio.CancelScope(shield=True):
@@ -156,6 +161,7 @@ class Telemetry(Generic[T]):
             raise
         else:
             self._failure = None
+            self._took = self._clock.monotonic() - began
         finally:
             self._under_way = []
             self._attention = min(BATCH, self._limit)

@@ -91,6 +91,41 @@ async def test_it_flushes_after_the_interval(sqlite: StorageConfig) -> None:
         tasks.cancel_scope.cancel()
 
 
+class NotingClock(FakeClock):
+    """A clock in hand that knows how long was slept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await super().sleep(seconds)
+
+
+@pytest.mark.parametrize("share", [0.2, 3.0])
+async def test_what_was_recorded_is_on_the_disk_an_interval_later_though_a_write_takes_its_time(
+    share: float, sqlite: StorageConfig
+) -> None:
+    clock, interval = NotingClock(), sqlite.flush_interval
+    takes = interval * share
+    async with Database.open(sqlite, clock) as database, anyio.create_task_group() as tasks:
+        telemetry = Telemetry[int](database, clock, sqlite)
+        telemetry.add_sink(lambda connection, events: clock.forward(takes))
+        tasks.start_soon(telemetry.run)
+        await anyio.wait_all_tasks_blocked()
+        for number in range(3):
+            telemetry.record(number)
+            clock.forward(interval)
+            while len(clock.slept) < number + 2:  # noqa: ASYNC110 (the write is on a thread)
+                await anyio.sleep(0.001)
+        tasks.cancel_scope.cancel()
+    # What misses one write by a moment waits for its end, for the pause, and for the end of the next one.
+    assert clock.slept[0] == interval
+    assert all(takes + pause + takes == pytest.approx(interval) or pause == interval / 4 for pause in clock.slept[1:])
+    assert (clock.slept[-1] == interval / 4) == (share > 1)
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_a_full_batch_does_not_wait_for_the_interval(sqlite: StorageConfig) -> None:
     clock = FakeClock()
