@@ -140,6 +140,8 @@ class Receiver:
     async def stop(self) -> None:
         """Close the port and every connection; ``async with`` it again to be there anew, on the same port."""
         assert self._listening is not None
+        if self._listening.fileno() == -1:
+            return
         asyncio.get_running_loop().remove_reader(self._listening)
         while self._tasks:
             for task in self._tasks:
