@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run demo test lint check slow nightly fuzz bench clean
+.PHONY: run demo test lint check slow nightly fuzz soak bench clean
 
 run: $(VENV)/run
 	@$(BIN)/socbot run
@@ -36,6 +36,9 @@ nightly: $(VENV)/dev fuzz soak
 FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/dev
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -m slow tests/fuzz
+
+soak: $(VENV)/dev
+	$(BIN)/python -m tests.soak $(SOAK)
 
 bench: $(VENV)/bench
 	$(BIN)/python -m bench
