@@ -20,6 +20,7 @@ PIECES = (
     "443", "8443", "22", "0", "65536", "a", "-", "_", " ", "\t", "\n", "\x00", "\u2028", "\u202e", "\udc80",
     "user:pass@",
 )  # fmt: skip
+FRAMES = ("https://…/x", "https://[…]:8443/", "https://…", "https://…….example.org/…", "…://…")
 INNER = ip_network("10.0.0.0/8")
 PLAIN, OPENED = Policy(), Policy([str(INNER)])
 TYPES = ("", "discord", "slack", "custom")

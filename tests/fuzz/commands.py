@@ -25,6 +25,7 @@ PIECES = (
     "1e999", "0x7f", "٣", "on", "off", "soft", "HARD", "discord:42", "a:b:c", "é", "😀", "ß", "İ", "x" * 65,
     "!number ", "!tag ", "!limit ", "!switch ", "!incident open ", "!incident ", "!noSuch ", "!", "confirm ",
 )  # fmt: skip
+FRAMES = ("!number … …", "!tag … … …", "!limit soft … … …", "!switch … …", "!incident open … …", '!tag "…" …')
 MILLISECONDS = 5
 
 

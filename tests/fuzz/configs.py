@@ -19,6 +19,11 @@ PIECES = (
     "!!python/object:os.system", "!!binary", "!!set", "? ", "%YAML 1.2", "---", "...", "#", "|", ">-", "\t", "\ufeff",
     "\x85", "\u2028", "\udc80", "${HOME}", "${", "[" * 20,
 )  # fmt: skip
+FRAMES = (
+    "bot:\n  prefix: …\n  name: …\n", "rate_limit:\n  cooldown: …\n  burst: …\n", "rate_limit: {cooldowns: {…: …}}\n",
+    "middleware:\n  - use: …\n    with: {a: …, …}\n", "webhooks:\n  allow: [….0.0.0/8, …]\n",
+    "logs:\n  levels: {…: …}\n", "rate_limit:\n  ladder:\n    - {action: …, duration: …}\n",
+)  # fmt: skip
 
 
 def fuzz(data: bytes) -> None:

@@ -7,6 +7,7 @@ PIECES = (
     *"0123456789", "00", "59", "60", "999", "999999999", ".", ".5", "0.9999", "ms", "s", "m", "h", "d", "w", "S", "M",
     "-", "+", " ", "e", "1e9w", "1h30m", "inf", "nan", "٣", "\u2028", "\udc80", "\u017f", "\u212a",
 )  # fmt: skip
+FRAMES = ("…", "…h…m", "…s", "……ms")
 LIMITS = (
     DurationRange(),
     DurationRange(minimum=0, maximum=10 * YEAR, bare="ms"),

@@ -16,6 +16,10 @@ PIECES = (
     "1e9", "1.0", "9223372036854775808", '"format":1', '"format":2', '"files":[', '"name":"', '"head":""', '"mode":511',
     '"signed_by":{"key_id":"' + "0" * 16 + '"}', "../", "/", "a", "A", "con", "files/", "\u0130", "\udc80", "[" * 300,
 )  # fmt: skip
+FRAMES = (
+    WHOLE.replace('"0.1.0"', "…"), WHOLE.replace("files/a", "…"), WHOLE.replace("files/a", "……/…"),
+    WHOLE.replace(FILE, f"{FILE},…"), WHOLE.replace("384", "…"), WHOLE.replace("{", "{…,", 1),
+)  # fmt: skip
 
 
 def fuzz(data: bytes) -> None:

@@ -7,7 +7,7 @@ The same functions are driven by Hypothesis, which knows the grammar, and by ath
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -37,17 +37,24 @@ def test_what_was_kept_is_read(target: str, kept: str) -> None:
     TARGETS[target].fuzz((HERE / "corpus" / target / kept).read_bytes())
 
 
-def made_of(pieces: Iterable[str]) -> st.SearchStrategy[bytes]:
-    """Text that knows the grammar, and now and then anything at all."""
-    some = st.lists(st.sampled_from(tuple(pieces)) | st.text(max_size=4), max_size=25).map("".join)
-    return some.map(lambda text: text.encode("utf-8", "surrogateescape")) | st.binary(max_size=200)
+def made_of(pieces: Sequence[str], frames: Sequence[str]) -> st.SearchStrategy[bytes]:
+    """What is almost right, pieces of the grammar in any order, and anything at all."""
+    piece = st.sampled_from(pieces)
+    several = st.lists(piece | st.text(max_size=4), max_size=25).map("".join)
+
+    def filled(frame: str) -> st.SearchStrategy[str]:
+        gaps = st.tuples(*(piece | several for _ in range(frame.count("…"))))
+        return gaps.map(lambda texts: "".join(map("".join, zip(frame.split("…"), (*texts, ""), strict=True))))
+
+    text = st.sampled_from(frames).flatmap(filled) | several
+    return text.map(lambda text: text.encode("utf-8", "surrogateescape")) | st.binary(max_size=200)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @given(data=st.data())
 def test_no_input_breaks_a_reader(target: str, data: st.DataObject) -> None:
     module = TARGETS[target]
-    module.fuzz(data.draw(made_of(module.PIECES)))
+    module.fuzz(data.draw(made_of(module.PIECES, module.FRAMES)))
 
 
 @pytest.mark.slow
