@@ -27,7 +27,7 @@ from tests.test_cli import ENVIRONMENT
 
 HOST = Path(__file__).with_name("host.py")
 PATIENCE = 60.0
-UNDER_WAY = 1.0
+UNDER_WAY = 3.0
 """Seconds that a command which meets a kill may have been under way."""
 
 
