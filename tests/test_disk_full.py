@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
 from socbot.config import StorageConfig
@@ -14,6 +15,7 @@ from socbot.dispatch.clock import SystemClock
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.testing import owner_said, said
+from socbot.web import Web
 from tests.conftest import MakeBot
 from tests.killing import fill, small_disk, traced
 
@@ -24,6 +26,12 @@ pytestmark = pytest.mark.slow  # they mount, or run under strace
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+async def status(web: Web, path: str) -> int:
+    """What a probe is answered, as a balancer asks it."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(web.address + path)).status_code
 
 
 def stored(connection: Connection) -> set[int]:
@@ -60,7 +68,11 @@ async def test_no_write_that_found_the_disk_full_is_acknowledged(tmp_path: Path)
 @pytest.mark.promise("P19")
 async def test_a_bot_on_a_full_disk_still_refuses_and_recovers_by_itself(tmp_path: Path, make_bot: MakeBot) -> None:
     with small_disk(tmp_path / "disk", "2m") as disk:
-        async with make_bot(storage=StorageConfig(url=f"sqlite:///{disk}/data/socbot.db"), jobs=True) as bot:
+        async with (
+            make_bot(storage=StorageConfig(url=f"sqlite:///{disk}/data/socbot.db"), jobs=True) as bot,
+            Web(bot) as web,
+        ):
+            assert await status(web, "/readyz") == 200
             assert (await bot.dispatch(owner_said("!blacklist_add user 900 spam"))).status == "ok"
             ballast = fill(disk)
             acknowledged = []
@@ -75,11 +87,12 @@ async def test_a_bot_on_a_full_disk_still_refuses_and_recovers_by_itself(tmp_pat
             assert (await bot.dispatch(said("!ping", "900"))).refused_by == "blacklist"
             assert (await bot.dispatch(said("!ping", "42"))).status == "ok"
             with anyio.fail_after(10):
-                while bot.health.ready.ok:  # noqa: ASYNC110 (asked again, as a balancer does)
+                while await status(web, "/readyz") != 503:  # noqa: ASYNC110 (asked again, as a balancer does)
                     await anyio.sleep(0.2)
+            assert await status(web, "/livez") == 200, "no restart would mend that"
             ballast.unlink()
             with anyio.fail_after(10):
-                while not bot.health.ready.ok:  # noqa: ASYNC110 (as above)
+                while await status(web, "/readyz") != 200:  # noqa: ASYNC110 (as above)
                     await anyio.sleep(0.2)
             assert (await bot.dispatch(owner_said("!blacklist_add user 902 spam"))).status == "ok"
     shutil.rmtree(tmp_path / "disk")

@@ -224,6 +224,31 @@ async def test_a_restart_knows_no_question(answer: Answering) -> None:
     assert after.wiped == []
 
 
+@either_way
+@pytest.mark.promise("P17")
+async def test_a_process_with_other_shards_knows_no_question_of_this_one(answer: Answering) -> None:
+    here, there = Bench(1), Bench(2)
+    question, another = await here.ask(), await there.ask("another")
+    for bench, foreign in ((there, question), (here, another)):
+        for elsewhere in ({}, {"guild": "g2"}):
+            assert (await bench.say(answer(foreign, **elsewhere))).status in ("refused", "ignored")
+    assert here.wiped == there.wiped == []
+    assert (await here.say(answer(question))).status == "ok"
+    assert here.wiped == ["everything"]
+
+
+@either_way
+@pytest.mark.promise("P17")
+async def test_after_a_day_of_steps_of_the_clock_it_is_still_used_up(answer: Answering) -> None:
+    bench = Bench()
+    question = await bench.ask()
+    assert (await bench.say(answer(question))).status == "ok"
+    for step in (-3_600.0, 3_600.0, -86_400.0):
+        bench.clock.step(step)
+        assert (await bench.say(answer(question))).status in ("refused", "ignored")
+    assert bench.wiped == ["everything"]
+
+
 @pytest.mark.promise("P17")
 async def test_who_is_refused_meanwhile_can_not_confirm() -> None:
     banned: set[str] = set()

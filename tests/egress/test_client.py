@@ -376,6 +376,28 @@ def test_a_request_has_fifteen_seconds_in_all() -> None:
     assert WebhooksConfig().timeout == inspect.signature(Client).parameters["timeout"].default == 15
 
 
+@pytest.mark.slow
+@pytest.mark.promise("P13")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_whoever_stalls_is_left_after_fifteen_seconds(receiver: Receiver) -> None:
+    stalling = [name for name, (_, expected) in FAULTS.items() if expected is TimedOut]
+    took: dict[str, float] = {}
+
+    async def stall(name: str) -> None:
+        began = anyio.current_time()
+        with pytest.raises(TimedOut, match="within 15 s"):
+            await client.post(receiver.url(f"/{stalling.index(name)}"), b"{}")
+        took[name] = anyio.current_time() - began
+
+    for number, name in enumerate(stalling):
+        receiver.on(f"/{number}", FAULTS[name][0])
+    async with Client([receiver.address]) as client, anyio.create_task_group() as tasks:
+        for name in stalling:
+            tasks.start_soon(stall, name)
+    assert len(took) == len(stalling) == 4
+    assert all(14.9 < seconds < 20 for seconds in took.values()), took
+
+
 async def test_more_is_read_where_more_is_asked_for(receiver: Receiver) -> None:
     receiver.on("/", answer(200, body=b"x" * 100_000))
     async with Client([receiver.address]) as client:

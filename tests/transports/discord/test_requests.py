@@ -100,12 +100,16 @@ async def test_ten_minutes_of_refusals_cost_five_hundred_at_most(
 
 @pytest.mark.slow
 @pytest.mark.promise("P16")
-async def test_at_a_hundred_commands_a_second_too(standin: Standin, send: Session, clock: HastyClock) -> None:
+async def test_at_a_hundred_commands_a_second_too(
+    standin: Standin, send: Session, clock: HastyClock, told: list[str]
+) -> None:
     standin.limits.always("*", "/**", 403)
     for _ in range(int(WINDOW - LONGEST_WAIT) - 6):
         await asyncio.gather(*(send.refused(f"/channels/{number}") for number in range(100)))
         clock.forward(1.0)
     assert standin.limits.invalid == MOST_INVALID
+    assert len(told) == 1, "once, however many are held back"
+    assert "500 invalid answers" in told[0]
 
 
 @pytest.mark.promise("P16")
