@@ -15,6 +15,7 @@ from socbot.systems.backup import Backups, Described, Drill, Made, Restored, Ver
 from socbot.systems.backup.archive import Check, Report
 from socbot.systems.backup.manifest import Type
 from socbot.systems.backup.retention import TYPES
+from socbot.systems.backup.telling import LATE
 from socbot.systems.links import Links
 
 Name = Annotated[
@@ -41,7 +42,10 @@ async def backup_now(ctx: Context, backups: Backups, type: Type = "manual") -> R
 @command("list_backups", permission="owner", group="backup")
 async def list_backups(ctx: Context, backups: Backups, links: Links, type: Type | None = None) -> Reply:
     """All backups, newest first: size, and when each was last verified, and proven by a drill."""
-    return structs.replace(reply_of_list(await backups.list(type), backups.clock.time()), fields=links.field("backups"))
+    reply = reply_of_list(await backups.list(type), backups.clock.time())
+    if stopped := _stopped(backups):
+        reply = structs.replace(reply, text="\n".join(part for part in (stopped, reply.text) if part), tone="warn")
+    return structs.replace(reply, fields=links.field("backups"))
 
 
 @command("restore_backup", permission="owner", group="backup", timeout=PATIENCE)
@@ -210,6 +214,14 @@ def what_is_replaced(found: Described, paths: tuple[str, ...]) -> str:
         + (f"; and so is what it has of {files}" if files else "")
         + ". What is there now is backed up first, and `restore_backup undo` brings it back."
     )
+
+
+def _stopped(backups: Backups) -> str:
+    """That no good backup has been made for too long, or that the last try failed; empty if all is well."""
+    age = backups.age_intervals
+    late = f"⚠ There has been no good backup for {age:.1f} intervals." if age is not None and age > LATE else ""
+    failed = f"⚠ The last try failed: {escape(backups.failure, 400)}" if backups.failure else ""
+    return "\n".join(part for part in (late, failed) if part)
 
 
 def _line(each: Described, now: float) -> str:

@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from socbot.bot import Bot
-from socbot.config import BackupConfig, Config, StorageConfig
+from socbot.config import BackupConfig, Config, RateLimitConfig, StorageConfig
 from socbot.dispatch.messages import Answer, Message, User
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.storage.connection import Connection
-from socbot.testing import OWNER, owner_said, said
+from socbot.testing import OWNER, FakeClock, owner_said, said
 from tests.conftest import MakeBot
 
 
@@ -403,3 +403,24 @@ async def test_on_both_databases(either: str, make_bot: MakeBot, backup: BackupC
         assert (await ask(bot, "!blacklist_add user 901 spam")).tone == "ok"
         await confirmed(bot, "!restore_backup undo")
         assert not bot.blacklist.is_listed("user", (OWNER[0], "900"))
+
+
+@pytest.mark.promise("P10")
+async def test_that_backups_have_stopped_is_seen_in_the_list_and_in_health(
+    make_bot: MakeBot, tmp_path: Path, clock: FakeClock, notices: list[Reply]
+) -> None:
+    config = BackupConfig(folder=f"{tmp_path}/backups", paths=())
+    unlimited = RateLimitConfig(cooldown=0.0, burst=1_000, cooldowns={})
+    async with make_bot(clock=clock, backup=config, rate_limit=unlimited) as bot:
+        await bot.backups.make_due()
+        assert (await ask(bot, "!list_backups")).tone == "info"
+        clock.forward(1.6 * 3_600)  # and none is made
+        for _ in range(3):
+            await bot.backups.watch()
+        assert [notice.title for notice in notices] == ["Backups Have Stopped"]
+        listed = await ask(bot, "!list_backups")
+        assert (listed.tone, "no good backup for 1.6 intervals" in listed.text) == ("warn", True)
+        assert {each.name: each.status for each in (await bot.health.ask()).results}["backup"] == "degraded"
+        await bot.backups.make_due()
+        assert "no good backup" not in (await ask(bot, "!list_backups")).text
+        assert [notice.title for notice in notices] == ["Backups Have Stopped", "Backups Work Again"]
