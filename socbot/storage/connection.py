@@ -29,6 +29,12 @@ class Connection(Protocol):
     def execute_many(self, sql: str, rows: Sequence[Values], /) -> None:
         """Run one statement for each of ``rows``."""
 
+    def limit_idling(self, seconds: float, /) -> None:
+        """Have the server end this transaction once nothing has happened in it for so long: its process may be stopped.
+
+        Where there is no server this does nothing.
+        """
+
 
 class Session(Connection, Protocol):
     """A connection with its transactions. It lives on one thread, where all of this is called."""

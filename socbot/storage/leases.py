@@ -67,7 +67,7 @@ def guarded(work: Callable[[Connection], T]) -> Callable[[Connection], T]:
         return work
 
     def check_and_work(connection: Connection) -> T:
-        _limit_idling(connection, fence.idle)
+        connection.limit_idling(fence.idle)
         # Shared with other writes of the holder; whoever would take the lease waits until the transaction has ended.
         if not connection.execute(
             "SELECT 1 FROM leases WHERE name = :name AND fence = :fence FOR SHARE",
@@ -91,7 +91,7 @@ def take(connection: Connection, name: str, holder: str, held: int, seconds: flo
     )
     if found and found[0][0] != holder and found[0][2] > 0:
         return Standing(found[0][0], None, found[0][2])  # not even a lock, for which its writes would have to wait
-    _limit_idling(connection, seconds)
+    connection.limit_idling(seconds)
     taken = connection.execute(
         "INSERT INTO leases (name, holder, fence, until)"
         f" VALUES (:name, :holder, 1, {_SERVER_TIME} + CAST(:seconds AS double precision))"
@@ -112,12 +112,4 @@ def give_up(connection: Connection, fence: Fence) -> None:
     connection.change(
         "UPDATE leases SET until = 0 WHERE name = :name AND fence = :fence",
         {"name": fence.lease, "fence": fence.number},
-    )
-
-
-def _limit_idling(connection: Connection, seconds: float) -> None:
-    """A process that is stopped in the middle of a transaction must not keep its locks for ever."""
-    connection.execute(
-        "SELECT set_config('idle_in_transaction_session_timeout', :milliseconds, true)",
-        {"milliseconds": str(max(1, int(seconds * 1000)))},
     )

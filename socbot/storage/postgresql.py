@@ -50,7 +50,7 @@ class PostgresSession:
     dialect: Literal["postgresql"] = "postgresql"
 
     def __init__(self, url: str, patience: float, *, read_only: bool = False) -> None:
-        self._url, self._patience = url, patience
+        self._url, self._patience, self._is_limited = url, patience, False
         with self._errors():
             self.connection = psycopg.connect(
                 libpq_url(url),
@@ -79,11 +79,21 @@ class PostgresSession:
         return max(0, self._run(sql, values).rowcount)
 
     def execute_many(self, sql: str, rows: Sequence[Values], /) -> None:
-        if rows:
+        if self._is_limited:
+            # Sent all at once they are, for the server, one that goes on: it would not end it where its client stops.
+            for row in rows:
+                self._run(sql, row)
+        elif rows:
             with self._errors(), self._line:
                 self.connection.cursor().executemany(psycopg_sql(sql), rows)
 
+    def limit_idling(self, seconds: float, /) -> None:
+        self._is_limited = True
+        limit = {"limit": str(max(1, int(seconds * 1000)))}
+        self.execute("SELECT set_config('idle_in_transaction_session_timeout', :limit, true)", limit)
+
     def begin(self, patience: float) -> None:
+        self._is_limited = False
         self.execute(self._begin_with)
 
     def commit(self) -> None:

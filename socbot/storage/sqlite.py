@@ -80,6 +80,9 @@ class SqliteSession:
         with _sqlite_errors():
             self.connection.executemany(sql, [_storable(row) for row in rows])
 
+    def limit_idling(self, seconds: float, /) -> None:
+        """There is no server."""
+
     def begin(self, patience: float) -> None:
         with _sqlite_errors():
             if patience != self._patience:

@@ -1,13 +1,15 @@
 """One of the processes of a fleet: a bot whose job ``singleton`` writes down each of its runs.
 
-``python -m tests.jobs.fleet URL FOLDER``. A file in the folder says where the process stops itself, once: ``run-PID``
-in the middle of a run, ``transaction-PID`` in the middle of the transaction that is the run's effect.
+``python -m tests.jobs.fleet URL FOLDER``. A file in the folder has whichever process runs the job stop itself, once: ``run`` in the
+middle of a run, ``transaction`` in the middle of the transaction that is the run's effect, between two rows.
 """
 
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -15,7 +17,7 @@ from socbot.bot import Bot
 from socbot.config import BackupConfig, Config, JobsConfig, Loaded, StorageConfig
 from socbot.jobs.job import Job
 from socbot.jobs.schedules import Every
-from socbot.storage.connection import Connection
+from socbot.storage.connection import Connection, Values
 from socbot.storage.errors import StoreFenced
 from socbot.storage.leases import current_fence, fenced
 
@@ -26,8 +28,24 @@ TABLES = (
     "CREATE TABLE effects (slot double precision, process bigint, fence bigint, id bigserial)",
     "CREATE TABLE refused (process bigint, fence bigint)",
     "CREATE TABLE ready (process bigint)",
+    "CREATE TABLE notes (process bigint)",
 )
 _NOW = {"process": os.getpid()}
+
+
+class Rows(Sequence[Values]):
+    """Two rows; between them the process may be stopped."""
+
+    def __init__(self, stop: Callable[[str], None]) -> None:
+        self._stop = stop
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, place: Any) -> Any:
+        if place == 1:
+            self._stop("transaction")
+        return [_NOW, _NOW][place]
 
 
 class Member(Bot):
@@ -60,13 +78,14 @@ class Member(Bot):
             " SELECT settled, :process, :fence FROM jobs WHERE name = 'singleton'",
             values,
         )
-        self.stop("transaction")
+        connection.execute_many("INSERT INTO notes VALUES (:process)", Rows(self.stop))
 
     def stop(self, where: str) -> None:
-        mark = self.folder / f"{where}-{os.getpid()}"
-        if mark.exists():
-            mark.unlink()
-            os.kill(os.getpid(), signal.SIGSTOP)
+        try:
+            (self.folder / where).unlink()
+        except FileNotFoundError:
+            return
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 async def main(url: str, folder: str) -> None:

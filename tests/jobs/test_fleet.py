@@ -66,16 +66,18 @@ class Fleet:
         rows = self.ask("SELECT holder FROM leases WHERE until > extract(epoch FROM clock_timestamp())")
         return int(rows[0][0].split(":")[-2]) if rows else 0
 
-    def effects(self) -> int:
-        return int(self.ask("SELECT count(*) FROM effects")[0][0])
+    def runs(self) -> list[int]:
+        """In which process each run was."""
+        return [process for (process,) in self.ask("SELECT process FROM effects ORDER BY id")]
 
-    def wait_for_leader(self, but: int = 0) -> None:
-        """Return when another process than ``but`` leads, and its job runs."""
+    def wait_for_leader(self, but: int = 0) -> int:
+        """Return the process that leads, which is another than ``but``, once the job has run in it."""
         began = time.monotonic()
         until(lambda: self.leader() not in (0, but))
         self.slowest = max(self.slowest, time.monotonic() - began)
-        before = self.effects()
-        until(lambda: self.effects() > before)
+        before = len(self.runs())
+        until(lambda: len(self.runs()) > before)
+        return self.runs()[-1]
 
     # -- what happens to the leader -------------------------------------------------------------------
 
@@ -90,14 +92,12 @@ class Fleet:
         self.rests(leader)
 
     def is_stopped_in_a_run(self, leader: int) -> None:
-        before = len(self.ask("SELECT 1 FROM refused WHERE process = %s", leader))
-        self.stops_itself("run", leader)
-        self.rests(leader)
-        until(lambda: len(self.ask("SELECT 1 FROM refused WHERE process = %s", leader)) == before + 1)
+        before = len(self.ask("SELECT 1 FROM refused"))
+        self.rests(self.stops_itself("run"))
+        until(lambda: len(self.ask("SELECT 1 FROM refused")) == before + 1)
 
     def is_stopped_in_a_transaction(self, leader: int) -> None:
-        self.stops_itself("transaction", leader)
-        self.rests(leader)
+        self.rests(self.stops_itself("transaction"))
 
     def loses_its_connections(self, leader: int) -> None:
         own = "usename = 'socbot' AND pid <> pg_backend_pid()"
@@ -109,9 +109,16 @@ class Fleet:
         self.server.start()
         self.wait_for_leader()
 
-    def stops_itself(self, where: str, leader: int) -> None:
-        (self.folder / f"{where}-{leader}").touch()
-        until(lambda: Path(f"/proc/{leader}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    def stops_itself(self, where: str) -> int:
+        """Have whichever process runs the job stop itself there; which it was."""
+        (self.folder / where).touch()
+        until(lambda: bool(self.stopped()))
+        return self.stopped()[0]
+
+    def stopped(self) -> list[int]:
+        return [
+            pid for pid in self.processes if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        ]
 
     def rests(self, stopped: int) -> None:
         """It lies still for two leases; meanwhile another one leads."""
@@ -162,9 +169,9 @@ def went_through(server: Server, folder: Path, rounds: int) -> Fleet:
     with fleet_on(server, folder) as fleet:
         for happens in islice(cycle(HAPPENINGS), rounds):
             fleet.wait_ready()
-            fleet.wait_for_leader()
+            leader = fleet.wait_for_leader()
             began = time.monotonic()
-            happens(fleet, fleet.leader())
+            happens(fleet, leader)
             print(f"{happens.__name__}: {time.monotonic() - began:.1f} s, slowest {fleet.slowest:.2f} s")
     return fleet
 
