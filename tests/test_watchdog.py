@@ -75,6 +75,7 @@ async def test_a_short_delay_is_no_stall(seen: Seen) -> None:
     assert seen == []
 
 
+@pytest.mark.promise("P26")
 @pytest.mark.promise("P50")
 @BOTH
 @pytest.mark.parametrize("block", [sleep, compute, swallow])

@@ -2,6 +2,7 @@
 
 import enum
 import time
+from collections import Counter
 from random import Random
 from typing import Annotated, Any, Literal, Union
 
@@ -25,6 +26,7 @@ from socbot.dispatch.context import Context
 from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.errors import InvalidArgument, UserError
 from socbot.dispatch.messages import Attachment, ChannelRef, GuildRef, UserRef
+from socbot.dispatch.outcomes import Outcome
 from socbot.testing import said
 
 
@@ -302,6 +304,24 @@ def test_10000_malformed_inputs_are_read_or_refused() -> None:
 @given(st.text(max_size=300))
 def test_any_text_is_read_or_refused(text: str) -> None:
     read(text)
+
+
+@pytest.mark.promise("P29")
+async def test_10000_malformed_messages_end_in_one_outcome_each() -> None:
+    @command("say", aliases=("s",), permission="public")
+    async def say(ctx: Context, who: UserRef, length: Duration, *words: str, soft: bool = False) -> str:
+        return " ".join(words) or "nothing"
+
+    dispatcher, random, told = Dispatcher([say]), Random(290), list[Outcome]()
+    dispatcher.observe(told.append)
+    statuses = Counter[str]()
+    for number in range(10_000):
+        start = random.choice(["!", "!say", "!say ", "!s @42 1h ", "! say", "!!say ", "!say\n", "!\ud800", "say "])
+        text = start + random.choice(["", " "]).join(random.choice(PIECES) for _ in range(random.randint(0, 12)))
+        statuses[(await dispatcher.dispatch(said(text, str(number)))).status] += 1
+    assert set(statuses) == {"ok", "invalid", "unknown", "ignored"}
+    assert min(statuses.values()) > 50
+    assert dispatcher.running == 0
 
 
 @pytest.mark.promise("P29")
