@@ -1,5 +1,6 @@
 """The whole bot through its life: killed, drained, cancelled in the middle of a command."""
 
+import gc
 import re
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from socbot.config import BotConfig
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
 from socbot.dispatch.outcomes import Outcome
-from socbot.testing import owner_said, said
+from socbot.testing import OWNER, owner_said, said
 from tests.conftest import MakeBot
 from tests.test_tour import fail, names_in
 from tests.tour import TOUR, message
@@ -125,13 +126,24 @@ async def test_what_fits_into_the_drain_ends_and_the_rest_is_told(make_bot: Make
 async def test_cancelling_any_command_anywhere_leaves_nothing_behind(make_bot: MakeBot) -> None:
     async with make_bot(commands=[fail]) as bot:
         names = await names_in(bot)
+        told: list[Outcome] = []
+        bot.dispatcher.observe(told.append)
+        begun = 0
         for call in TOUR:
             if call.text.split()[0] in ("!shutdown", "!restart", "!reload"):
                 continue
             for turns in range(1, 40):
+                begun += 1
                 if await ends_within(bot, turns, message(call, names).text):
                     break
+            # A transaction that was left open would refuse the next one.
+            await bot.database.write(lambda connection: connection.execute("SELECT 1"))
+            await bot.database.read(lambda connection: connection.execute("SELECT 1"))
+            own = [outcome for outcome in told if outcome.identity == OWNER]  # !health asks one by itself
+            assert len(own) == begun, "each is counted, measured and limited once"
         assert bot.dispatcher.running == 0
+        gc.collect()  # whatever was never awaited or never retrieved warns now, and a warning is an error
+        await anyio.lowlevel.checkpoint()
         assert (await bot.dispatch(owner_said("!ping"))).status == "ok"
         added = await bot.dispatch(owner_said("!blacklist_add user 1234 after all that"))
         assert added.status == "ok"
@@ -140,14 +152,28 @@ async def test_cancelling_any_command_anywhere_leaves_nothing_behind(make_bot: M
 
 async def ends_within(bot: Bot, turns: int, text: str) -> bool:
     """Run a command and cancel it after so many turns of the loop; whether it had ended by then."""
+    ends: list[Outcome | BaseException] = []
+
+    async def run() -> None:
+        try:
+            ends.append(await bot.dispatch(owner_said(text)))
+        except BaseException as error:
+            ends.append(error)
+            raise
+
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(bot.dispatch, owner_said(text))
+            tasks.start_soon(run)
             for _ in range(turns):
                 await anyio.lowlevel.checkpoint()
             await anyio.lowlevel.checkpoint()
             ended = bot.dispatcher.running == 0
             scope.cancel()
+    (end,) = ends
+    if not isinstance(end, Outcome):
+        assert isinstance(end, anyio.get_cancelled_exc_class()), "the cancellation goes on to whoever asked for it"
+    elif not ended:  # it was so far that it ended all the same
+        assert end.status != "failed", end.error
     return ended
 
 
