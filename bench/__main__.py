@@ -19,9 +19,9 @@ def main() -> None:
 
 
 def _speed(rounds: int) -> str:
-    from bench.speed import compare, report
+    from bench.speed import SLICE, compare, report
 
-    return report(anyio.run(compare, rounds, 2_000))
+    return report(anyio.run(compare, 4 * rounds if rounds > 3 else rounds, SLICE))
 
 
 def _growth(rounds: int) -> str:

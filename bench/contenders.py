@@ -1,5 +1,6 @@
 """What is compared: each does the same work, on a store of its own, and counts what its handler did."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,37 +33,51 @@ LIMITS = RateLimitConfig(cooldown=0.0, burst=10_000, window=1.0, ladder=())
 """Limits that are checked for each command, and that nobody in the benchmark reaches."""
 
 
+class Counter:
+    """The handler's work: it counts, and where commands are to overlap it waits for the loop's next turn.
+
+    :ivar pauses: whether it waits
+    :ivar most: how many waited together at most
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.pauses = False
+        self.most = self._waiting = 0
+
+    def value(self) -> int:
+        return self.count
+
+    async def pause(self) -> None:
+        self._waiting += 1
+        self.most = max(self.most, self._waiting)
+        await asyncio.sleep(0)
+        self._waiting -= 1
+
+
 class Contender(Struct):
     """One way to run a command.
 
     :param convert: makes the host's own message of ours, outside of what is timed
     :param run: runs one command to its end
-    :param handled: how often the handler has run
+    :param counter: what its handler has done
     :param flush: writes what was observed, where anything is
     :param stored: how many commands the store has counted, where there is one
+    :param prepare: called before it is measured
     """
 
     name: str
     scenario: str
     convert: Callable[[Message], Any]
     run: Callable[[Any], Awaitable[object]]
-    handled: Callable[[], int]
+    counter: Counter
     flush: Callable[[], Awaitable[None]] | None = None
     stored: Callable[[], Awaitable[int]] | None = None
+    prepare: Callable[[], None] | None = None
 
 
 def unchanged(message: Message) -> Message:
     return message
-
-
-class Counter:
-    """The handler's work: it counts."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def value(self) -> int:
-        return self.count
 
 
 class Store(Struct):
@@ -98,6 +113,8 @@ async def floor(folder: Path) -> AsyncIterator[list[Contender]]:
 
     async def ping(message: Message) -> Reply:
         counter.count += 1
+        if counter.pauses:
+            await counter.pause()
         return Reply("pong")
 
     async with open_store(folder) as store:
@@ -111,7 +128,7 @@ async def floor(folder: Path) -> AsyncIterator[list[Contender]]:
         )
         store.telemetry.add_sink(made.write)
         yield [
-            Contender("floor", scenario, unchanged, made.dispatch, counter.value, store.telemetry.flush, store.stored)
+            Contender("floor", scenario, unchanged, made.dispatch, counter, store.telemetry.flush, store.stored)
             for scenario in ("full", "refused")
         ]
 
@@ -121,6 +138,8 @@ def ping_command(counter: Counter) -> Any:
     async def ping(ctx: Context) -> Reply:
         """Answers."""
         counter.count += 1
+        if counter.pauses:
+            await counter.pause()
         return Reply("pong")
 
     return ping
@@ -143,9 +162,9 @@ async def socbot(folder: Path) -> AsyncIterator[list[Contender]]:
             return (await bot.analytics.usage()).tally.commands
 
         yield [
-            Contender("socbot", "bare", renamed, bare.dispatch, counter.value),
+            Contender("socbot", "bare", renamed, bare.dispatch, counter),
             *(
-                Contender("socbot", scenario, renamed, bot.dispatch, counter.value, bot.telemetry.flush, stored)
+                Contender("socbot", scenario, renamed, bot.dispatch, counter, bot.telemetry.flush, stored)
                 for scenario in ("full", "refused")
             ),
         ]

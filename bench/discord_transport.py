@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from bench.contenders import LIMITS, NO_BACKUPS, Counter, open_store
 from bench.discord_wire import BOT, JSON, Wire, authors, user, written
-from bench.peers import Books
+from bench.peers.books import Books
 from socbot.bot import Bot
 from socbot.config import Config, StorageConfig
 from socbot.dispatch.commands import command
@@ -206,7 +206,7 @@ async def replying_extension(folder: Path) -> AsyncIterator[Contender]:
 
 @asynccontextmanager
 async def extension_full(folder: Path) -> AsyncIterator[Contender]:
-    """With the five concerns where its idioms put them, as in ``bench.peers``."""
+    """With the five concerns where its idioms put them, as in ``bench.peers.discord_py``."""
     counter, ends = Counter(), Ends()
     async with open_store(folder) as store:
         bot, books = _extension(counter, ends), Books(store.telemetry.record)

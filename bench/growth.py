@@ -42,7 +42,7 @@ async def grown(folder: Path, users: int, listed: int, commands: int) -> AsyncIt
         def renamed(message: Message) -> Message:
             return structs.replace(unchanged(message), text="!bench_ping")
 
-        yield Contender("socbot", "full", renamed, bot.dispatch, counter.value, bot.telemetry.flush)
+        yield Contender("socbot", "full", renamed, bot.dispatch, counter, bot.telemetry.flush)
 
 
 async def _nothing(ctx: Context) -> None:
