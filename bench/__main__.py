@@ -5,7 +5,8 @@ import argparse
 import anyio
 
 PARTS = (
-    "speed", "growth", "start", "stalls", "discord", "logging", "egress", "deliveries", "backups", "probes", "year",
+    "speed", "profile", "growth", "start", "stalls", "discord", "logging", "egress", "deliveries", "backups", "probes",
+    "year",
 )  # fmt: skip
 
 
@@ -22,6 +23,12 @@ def _speed(rounds: int) -> str:
     from bench.speed import SLICE, compare, report
 
     return report(anyio.run(compare, 4 * rounds if rounds > 3 else rounds, SLICE))
+
+
+def _profile(rounds: int) -> str:
+    from bench.profile import measure, report
+
+    return report(anyio.run(measure, 8 * rounds, 500))
 
 
 def _growth(rounds: int) -> str:
@@ -94,6 +101,7 @@ def _year(rounds: int) -> str:
 
 _MEASURED = {
     "speed": _speed,
+    "profile": _profile,
     "growth": _growth,
     "start": _start,
     "stalls": _stalls,

@@ -64,11 +64,11 @@ class Cost(Struct, frozen=True):
         return self.loop + self.writing
 
 
-def messages(count: int, scenario: str) -> list[Message]:
+def messages(count: int, scenario: str, text: str = "!ping") -> list[Message]:
     """``count`` messages, each with an id of its own, of many users or of the listed one."""
     users = [User(LISTED[1])] if scenario == "refused" else [User(str(1_000 + number)) for number in range(USERS)]
     return [
-        Message("!ping", user, PLATFORM, CHANNEL, GUILD, str(next(_numbers)))
+        Message(text, user, PLATFORM, CHANNEL, GUILD, str(next(_numbers)))
         for user in itertools.islice(itertools.cycle(users), count)
     ]
 
