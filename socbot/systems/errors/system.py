@@ -185,7 +185,7 @@ class Errors:
 
         It is written by the job.
         """
-        if outcome.error is None and not outcome.faults:
+        if not outcome.faults and (outcome.error is None or isinstance(outcome.error, UserError)):
             return
         failures = [error for _, error in outcome.faults]
         ended_by = outcome.error if isinstance(outcome.error, Exception) else None  # a cancellation is no failure
