@@ -180,18 +180,23 @@ class _Scope:
 Waiting: TypeAlias = Deadline[Any] | _Scope
 
 
-async def within(ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float, waiting: set[Waiting]) -> T:
+async def within_on_asyncio(
+    ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float, waiting: set[Waiting]
+) -> T:
     """Run ``coroutine`` for at most ``seconds``; while it waits, ``waiting`` holds what can end it early.
 
     :raises CommandTimeout: if it did not end in time
     """
-    if on_asyncio():
-        try:
-            pending = coroutine.send(None)
-        except StopIteration as done:  # it never waited
-            result: T = done.value
-            return result
-        return await Deadline(ctx, coroutine, pending, seconds, waiting)
+    try:
+        pending = coroutine.send(None)
+    except StopIteration as done:  # it never waited
+        result: T = done.value
+        return result
+    return await Deadline(ctx, coroutine, pending, seconds, waiting)
+
+
+async def within_on_trio(ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float, waiting: set[Waiting]) -> T:
+    """The same on trio."""
     scoped = _Scope(ctx, seconds)
     waiting.add(scoped)
     try:

@@ -18,7 +18,7 @@ from socbot.dispatch.commands import Command, Permission, Registry, command
 from socbot.dispatch.confirmations import Confirmations, Pending
 from socbot.dispatch.context import Confirm, Context, Send
 from socbot.dispatch.current import current
-from socbot.dispatch.deadlines import GRACE, Waiting, passes_through, within
+from socbot.dispatch.deadlines import GRACE, Waiting, on_asyncio, passes_through, within_on_asyncio, within_on_trio
 from socbot.dispatch.errors import (
     Busy,
     CommandTimeout,
@@ -75,7 +75,7 @@ class Dispatcher:
     """Runs commands through the chain.
 
     Use it as it is (``await dispatcher.dispatch(message)``), or as an async context manager, which gives ``submit``
-    and ``drain``.
+    and ``drain``. Its first command settles whether it runs on asyncio or on trio.
 
     :param owners: who may use owner commands, as (platform, immutable id); nobody, if there is none
     :param prefixes: what a command begins with: the first that fits counts, the first of all is shown in answers
@@ -128,6 +128,7 @@ class Dispatcher:
         self._sweep_at = 10_000
         self._slots: dict[tuple[str, object], int] = {}
         self._waiting: set[Waiting] = set()
+        self._on_asyncio: bool | None = None
         self._ended: anyio.Event | None = None
         self._tasks: TaskGroup | None = None
         self._unknown = command("unknown", permission="public", metered=False)(self._answer_unknown)
@@ -420,6 +421,9 @@ class Dispatcher:
     async def _run(self, ctx: Context) -> Outcome:
         started = self._now()
         seconds = ctx.command.timeout or self.timeout
+        if self._on_asyncio is None:
+            self._on_asyncio = on_asyncio()  # asked once: it is a system call on Python 3.11
+        within = within_on_asyncio if self._on_asyncio else within_on_trio
         reply: Reply | None = None
         outer = current.get()
         current.set(ctx)
