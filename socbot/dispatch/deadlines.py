@@ -1,8 +1,8 @@
 """Every command ends: by itself, by its deadline, or by being closed.
 
-On asyncio a command that never suspends costs nothing here. One that does gets a timer; when it rings the command is
-cancelled, and has a grace to clean up. If it swallows that and goes on, its coroutine is cancelled again wherever it
-waits and at last closed: its ``finally`` blocks run, and it is never resumed.
+On asyncio a command that never suspends costs nothing here. All that do share one timer. A command whose deadline has
+come is cancelled, and has a grace to clean up. If it swallows that and goes on, its coroutine is cancelled again
+wherever it waits and at last closed: its ``finally`` blocks run, and it is never resumed.
 
 On trio the same deadline is a cancel scope. Trio gives no way to take a coroutine out of its task, so a command that
 goes on swallowing its cancellation is reported when it ends; until then it holds the task that awaits it.
@@ -12,7 +12,7 @@ A command that swallows its cancellation and still comes to an end has not ended
 
 import asyncio
 from collections.abc import Coroutine, Generator, Iterator
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 
@@ -56,16 +56,48 @@ def on_asyncio() -> bool:
     return True
 
 
+class Waiting:
+    """The commands that wait, and on asyncio one timer for all: one for each would be most of what waiting costs."""
+
+    def __init__(self) -> None:
+        self.commands: set[Deadline[Any] | _Scope] = set()
+        self._loop: asyncio.AbstractEventLoop
+        self._timer: asyncio.TimerHandle | None = None
+
+    def expire(self) -> None:
+        """End all of them early."""
+        for command in tuple(self.commands):
+            command.expire()
+
+    def ring(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        """Look at ``due`` which of them have to end; the timer that is set for another moment before will do."""
+        if self._timer is not None:
+            if self._loop is loop and self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._loop = loop
+        self._timer = loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for command in tuple(self.commands):
+            if command.due <= now:
+                command.expire()
+        if self.commands:
+            self.ring(self._loop, min(command.due for command in self.commands))
+
+
 class Deadline(Generic[T]):
     """Await it to run ``coroutine``, which has begun and waits for ``pending``, for at most ``seconds`` on asyncio.
 
     :raises CommandTimeout: if its cancellation ended it, or it had to be closed
     """
 
-    __slots__ = ("_cancels", "_coroutine", "_ctx", "_hosts", "_pending", "_seconds", "_task", "_timer", "_waiting")
+    __slots__ = ("_cancels", "_coroutine", "_ctx", "_hosts", "_pending", "_seconds", "_task", "_waiting", "due")
 
     def __init__(
-        self, ctx: Context, coroutine: Coroutine[Any, Any, T], pending: Any, seconds: float, waiting: "set[Waiting]"
+        self, ctx: Context, coroutine: Coroutine[Any, Any, T], pending: Any, seconds: float, waiting: Waiting
     ) -> None:
         self._ctx = ctx
         self._coroutine = coroutine
@@ -75,7 +107,7 @@ class Deadline(Generic[T]):
         self._cancels = 0
         self._hosts: asyncio.CancelledError | None = None
         self._task: asyncio.Task[Any]
-        self._timer: asyncio.TimerHandle
+        self.due: float
 
     def expire(self) -> None:
         """Cancel the command now, and again, for good, once its grace is over."""
@@ -83,16 +115,20 @@ class Deadline(Generic[T]):
             self._ctx.expired = True
             self._ctx.held_by = self._ctx.trace.innermost
         self._cancels += 1
-        self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(GRACE, self.expire)
+        self._be_ended_in(GRACE)
         self._task.cancel()
+
+    def _be_ended_in(self, seconds: float) -> None:
+        loop = self._task.get_loop()
+        self.due = loop.time() + seconds
+        self._waiting.ring(loop, self.due)
 
     def __await__(self) -> Generator[Any, Any, T]:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self.expire)
-        self._waiting.add(self)
+        self._be_ended_in(self._seconds)
+        self._waiting.commands.add(self)
         cancelling = task.cancelling()
         ended: BaseException | None = None
         try:
@@ -102,8 +138,7 @@ class Deadline(Generic[T]):
         except BaseException as error:
             ended = error
         finally:
-            self._timer.cancel()
-            self._waiting.discard(self)
+            self._waiting.commands.discard(self)
             for _ in range(self._cancels):
                 task.uncancel()
         if task.cancelling() > cancelling:
@@ -170,19 +205,15 @@ class _Scope:
 
     def __init__(self, ctx: Context, seconds: float) -> None:
         self._ctx = ctx
-        self.scope = anyio.CancelScope(deadline=anyio.current_time() + seconds)
+        self.due = anyio.current_time() + seconds
+        self.scope = anyio.CancelScope(deadline=self.due)
 
     def expire(self) -> None:
         self._ctx.expired = True
         self.scope.cancel()
 
 
-Waiting: TypeAlias = Deadline[Any] | _Scope
-
-
-async def within_on_asyncio(
-    ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float, waiting: set[Waiting]
-) -> T:
+async def within_on_asyncio(ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float, waiting: Waiting) -> T:
     """Run ``coroutine`` for at most ``seconds``; while it waits, ``waiting`` holds what can end it early.
 
     :raises CommandTimeout: if it did not end in time
@@ -195,14 +226,14 @@ async def within_on_asyncio(
     return await Deadline(ctx, coroutine, pending, seconds, waiting)
 
 
-async def within_on_trio(ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float, waiting: set[Waiting]) -> T:
+async def within_on_trio(ctx: Context, coroutine: Coroutine[Any, Any, T], seconds: float, waiting: Waiting) -> T:
     """The same on trio."""
     scoped = _Scope(ctx, seconds)
-    waiting.add(scoped)
+    waiting.commands.add(scoped)
     try:
         with scoped.scope:
             return await coroutine
     finally:
-        waiting.discard(scoped)
+        waiting.commands.discard(scoped)
         ctx.expired = ctx.expired or scoped.scope.cancel_called
     raise CommandTimeout(seconds, ctx.held_by)

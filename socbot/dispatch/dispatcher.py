@@ -127,7 +127,7 @@ class Dispatcher:
         self._cooldowns: dict[tuple[str, Identity], float] = {}
         self._sweep_at = 10_000
         self._slots: dict[tuple[str, object], int] = {}
-        self._waiting: set[Waiting] = set()
+        self._waiting = Waiting()
         self._on_asyncio: bool | None = None
         self._ended: anyio.Event | None = None
         self._tasks: TaskGroup | None = None
@@ -228,8 +228,7 @@ class Dispatcher:
             self._draining = True
             self.closed = Reply("The bot is shutting down.", tone="warn")
         await self._quiet(seconds)
-        for waiting in tuple(self._waiting):
-            waiting.expire()
+        self._waiting.expire()
         await self._quiet(3 * GRACE)
 
     @asynccontextmanager

@@ -12,7 +12,7 @@ import pytest
 
 from socbot.dispatch import deadlines
 from socbot.dispatch.chain import Layer, Placement
-from socbot.dispatch.commands import Concurrency, command
+from socbot.dispatch.commands import Command, Concurrency, command
 from socbot.dispatch.context import Context, Handler
 from socbot.dispatch.dispatcher import Dispatcher
 from socbot.dispatch.errors import CommandTimeout
@@ -291,6 +291,38 @@ async def test_a_scope_of_the_host_ends_a_command_and_itself(work: Work, anyio_b
     assert (await dispatcher.dispatch(said("!ping"))).status == "ok"
 
 
+@pytest.mark.promise("P26")
+async def test_each_command_has_its_own_deadline_whatever_the_order() -> None:
+    def hanging(name: str, timeout: float) -> Command:
+        @command(name, permission="public", timeout=timeout)
+        async def hang(ctx: Context) -> None:
+            await anyio.sleep_forever()
+
+        return hang
+
+    dispatcher = Dispatcher([hanging("long", 0.3), hanging("short", 0.1), hanging("between", 0.2)])
+    ended: list[tuple[str | None, float]] = []
+    began = time.monotonic()
+    dispatcher.observe(lambda outcome: ended.append((outcome.command, time.monotonic() - began)))
+    async with anyio.create_task_group() as tasks:
+        for name in ("long", "short", "between"):
+            tasks.start_soon(dispatcher.dispatch, said(f"!{name}"))
+    assert [name for name, _ in ended] == ["short", "between", "long"]
+    assert all(due <= at < due + 0.09 for due, (_, at) in zip((0.1, 0.2, 0.3), ended, strict=True))
+
+
+def test_deadlines_hold_on_a_second_loop_though_the_first_was_closed_before_its_timer_rang() -> None:
+    @command("quick", permission="public", timeout=0.1)
+    async def quick(ctx: Context) -> None:
+        await anyio.sleep(0.001)
+
+    dispatcher = bot(for_ever, timeout=0.2)
+    dispatcher.add(quick)
+    assert asyncio.run(dispatcher.dispatch(said("!quick"))).status == "ok"
+    hung = asyncio.run(asyncio.wait_for(dispatcher.dispatch(said("!hang")), 5.0))
+    assert (hung.status, hung.reason) == ("failed", "CommandTimeout")
+
+
 @pytest.mark.promise("P27")
 @pytest.mark.parametrize("work", [for_ever, swallow_once, break_while_cleaning_up, shielded])
 @pytest.mark.parametrize("also_by_deadline", [False, True])
@@ -301,8 +333,7 @@ async def test_a_cancelled_task_stays_cancelled(work: Work, also_by_deadline: bo
     task = asyncio.create_task(dispatcher.dispatch(said("!hang")))
     await asyncio.sleep(0.05)
     if also_by_deadline:
-        for waiting in tuple(dispatcher._waiting):
-            waiting.expire()
+        dispatcher._waiting.expire()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -366,7 +397,7 @@ async def test_cancelling_at_every_await_leaves_nothing_behind() -> None:
         await asyncio.wait([task])
         cancelled += task.cancelled()
         assert len(told) == step
-        assert (dispatcher.running, lock.locked(), dispatcher._waiting) == (0, False, set())
+        assert (dispatcher.running, lock.locked(), dispatcher._waiting.commands) == (0, False, set())
         if not task.cancelled():
             assert task.result().reply == Reply("done")
             break
@@ -391,7 +422,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_an_error_like_any_other()
 
 async def test_a_command_that_never_waits_needs_no_timer() -> None:
     async def at_once() -> None:
-        assert not dispatcher._waiting
+        assert not dispatcher._waiting.commands
 
     dispatcher = bot(at_once)
     assert (await dispatcher.dispatch(said("!hang"))).status == "ok"
