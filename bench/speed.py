@@ -160,7 +160,7 @@ def report(costs: Costs) -> str:
     The spread is what lies between the tenth and the ninetieth of a hundred.
     """
     lines = [
-        "| commands | at once | contender | µs on the loop | to floor | spread | with the store, to floor | spread |",
+        "| commands | at once | contender | µs | to floor | spread | with the store, to floor | spread |",
         "|--|--:|--|--:|--:|--|--:|--|",
     ]
     for (scenario, at_once, name), found in sorted(costs.items(), key=_place):
