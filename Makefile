@@ -26,7 +26,8 @@ check: lint test
 
 slow: $(VENV)/dev
 	@tests/servers.sh slow
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not alone"
+	$(BIN)/python -m pytest -m "slow and alone"
 
 # What takes longer than CI may: ten times the examples, other ones in every run; ten minutes of fuzzing each reader; a soak
 nightly: $(VENV)/dev fuzz soak
