@@ -1,7 +1,7 @@
 """One of the processes of a fleet: a bot whose job ``singleton`` writes down each of its runs.
 
-``python -m tests.jobs.fleet URL FOLDER``. A file in the folder has whichever process runs the job stop itself, once: ``run`` in the
-middle of a run, ``transaction`` in the middle of the transaction that is the run's effect, between two rows.
+``python -m tests.jobs.fleet URL FOLDER``. A file in the folder has whichever process runs the job stop itself, once:
+``run`` in the middle of a run, ``transaction`` in the middle of the transaction that is its effect, between two rows.
 """
 
 import os
