@@ -51,6 +51,9 @@ _REMEMBERED = 8_192
 _TOLD = 60.0
 """Seconds until the same person is told again, in the same channel, that a command is unknown."""
 
+_FEW_TOLD, _MOST_TOLD = 500, 10_000
+"""Those who were told lately: so many are kept without a look at who may be told again, and no more than so many."""
+
 _log = logging.getLogger("socbot.dispatch")
 
 
@@ -123,6 +126,7 @@ class Dispatcher:
         self._recent: set[tuple[str, str]] = set()
         self._previous: set[tuple[str, str]] = set()
         self._told: dict[tuple[Identity, str], float] = {}
+        self._tidy_at = _FEW_TOLD
         self._told_busy = 0.0
         self._cooldowns: dict[tuple[str, Identity], float] = {}
         self._sweep_at = 10_000
@@ -382,8 +386,11 @@ class Dispatcher:
         now = self._now()
         if now < self._told.get(key, 0.0):
             return False
-        if len(self._told) >= 10_000:
-            self._told.clear()
+        if len(self._told) >= self._tidy_at:
+            self._told = {key: until for key, until in self._told.items() if until > now}
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
+            self._tidy_at = max(_FEW_TOLD, min(_MOST_TOLD, 2 * len(self._told)))
         self._told[key] = now + _TOLD
         return True
 

@@ -175,6 +175,18 @@ async def test_a_person_is_told_once_a_minute_that_there_is_no_such_command() ->
     assert "Unknown" in (await ends(dispatcher, "!y"))[1]
 
 
+async def test_who_was_told_that_a_command_is_unknown_is_forgotten_once_it_is_told_again() -> None:
+    clock = FakeClock()
+    dispatcher = Dispatcher(clock=clock)
+    for number in range(5_000):
+        assert "Unknown" in (await ends(dispatcher, "!y", author=str(number)))[1]
+        clock.forward(0.1)
+    assert len(dispatcher._told) < 1_500  # 600 of them may not be told again yet
+    assert await ends(dispatcher, "!y", author="4999") == ("unknown", "")
+    assert await ends(dispatcher, "!y", author="4500") == ("unknown", "")
+    assert "Unknown" in (await ends(dispatcher, "!y", author="4000"))[1]
+
+
 async def test_the_name_of_an_unknown_command_is_shown_inert() -> None:
     _, answer = await ends(bot(), "!a`@everyone<@1>")
     assert not set("<>") & set(answer)
