@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from socbot.bot import Bot
 from socbot.config import BackupConfig, Config, RateLimitConfig, StorageConfig
+from socbot.dispatch.context import Send
 from socbot.dispatch.messages import Answer, Message, User
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
@@ -24,12 +25,12 @@ async def ask(bot: Bot, text: str) -> Reply:
     return reply
 
 
-async def agree(bot: Bot, text: str) -> Outcome:
+async def agree(bot: Bot, text: str, send: Send | None = None) -> Outcome:
     """Say ``text`` as the owner, and yes to what is asked then."""
     asked = await ask(bot, text)
     assert asked.question is not None, asked.text
     answer = Answer(asked.question.token, True)
-    return await bot.dispatch(Message("", User(OWNER[1]), OWNER[0], "c1", "g1", answer=answer))
+    return await bot.dispatch(Message("", User(OWNER[1]), OWNER[0], "c1", "g1", answer=answer), send=send)
 
 
 async def confirmed(bot: Bot, text: str) -> Reply:
@@ -403,6 +404,33 @@ async def test_on_both_databases(either: str, make_bot: MakeBot, backup: BackupC
         assert (await ask(bot, "!blacklist_add user 901 spam")).tone == "ok"
         await confirmed(bot, "!restore_backup undo")
         assert not bot.blacklist.is_listed("user", (OWNER[0], "900"))
+
+
+@pytest.mark.promise("P07")
+@pytest.mark.parametrize("either", ["sqlite", "postgresql"])
+async def test_an_undo_gives_back_what_was_done_while_the_restore_was_made_ready(
+    either: str, make_bot: MakeBot, backup: BackupConfig, request: Any
+) -> None:
+    sections: dict[str, Any] = {"backup": backup}
+    if either == "postgresql":
+        sections["storage"] = StorageConfig(url=request.getfixturevalue("postgresql").new_database())
+    async with make_bot(Config(), **sections) as bot:
+        made = (await bot.backups.now()).backup.name
+        told: list[str] = []
+
+        async def meanwhile(reply: Reply) -> None:
+            told.append(reply.text)
+            outcome = await bot.dispatch(owner_said(f"!blacklist_add user 90{len(told)} spam"))
+            if outcome.status == "ok":
+                listed.append(f"90{len(told)}")
+
+        listed: list[str] = []
+        assert (await agree(bot, f"!restore_backup {made}", meanwhile)).status == "ok"
+        assert "Staging…" in told
+        assert listed
+        assert not await bot.blacklist.entries()
+        await confirmed(bot, "!restore_backup undo")
+        assert {entry.id for entry in await bot.blacklist.entries()} == set(listed)
 
 
 @pytest.mark.promise("P10")

@@ -22,7 +22,12 @@ _FAILED: Final = "Nothing was restored"
 
 
 class Exchange(Protocol):
-    """The store and the operator's files, which change together or not at all."""
+    """The store and the operator's files, which change together or not at all.
+
+    :ivar goes_back_by_backup: whether all that is left of the former state is the backup that was made of it
+    """
+
+    goes_back_by_backup: bool
 
     async def carry_out(self, name: str, before: str, store: Path, files: tuple[Move, ...], place: Place) -> None:
         """Put ``store`` and ``files`` in the place of what is there; to be followed by ``settle`` or ``put_back``.
@@ -44,6 +49,8 @@ class Exchange(Protocol):
 
 class SqliteExchange:
     """On SQLite the store is one of the files, so that all of it is one swap."""
+
+    goes_back_by_backup = False
 
     def __init__(self, database: Database, off_loop: OffLoop, step: Step) -> None:
         self._database, self._off_loop, self._step = database, off_loop, step
@@ -75,6 +82,8 @@ class PostgresqlExchange:
     A mark that is written in the same transaction says whether it was committed, and so which of the files belong to
     the tables.
     """
+
+    goes_back_by_backup = True
 
     def __init__(self, database: Database, shelf: Shelf, off_loop: OffLoop, step: Step) -> None:
         self._database, self._shelf, self._off_loop, self._step = database, shelf, off_loop, step

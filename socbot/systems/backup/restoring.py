@@ -85,19 +85,17 @@ class Restorer:
         self._step("verify")
         await tell(f"Verifying `{backup.name}`…")
         await self._maker.require_intact(backup, tell, unsigned=unsigned)
-        self._step("back up what is there")
-        await tell("Backing up what is there…")
-        before, _ = await self._maker.make("pre_restore", tell)
+        before = await self._back_up_early(tell)
         await tell("Staging…")
         place = self._place
         try:
             staged = await self._staged(backup, place, tell, unsigned)
             await tell("Swapping…")
-            problems = await self._swap(backup.name, before.name, staged.store, staged.files, place)
+            before, problems = await self._swap(backup.name, before, staged.store, staged.files, place, tell)
         finally:
             await self._clear(place)
         seconds = self._clock.monotonic() - started
-        return Restored(backup.name, before.name, staged.restored, staged.left_out, problems, seconds)
+        return Restored(backup.name, before, staged.restored, staged.left_out, problems, seconds)
 
     async def undo(self, tell: Tell) -> Restored:
         """Put back what was there before the last restore.
@@ -106,15 +104,28 @@ class Restorer:
         """
         started, place = self._clock.monotonic(), self._place
         journal = await self.undoable()
-        before, _ = await self._maker.make("pre_restore", tell)
+        before = await self._back_up_early(tell)
         try:
             store, moves = await self._off_loop(lambda work: self._former(journal, place))
-            problems = await self._swap(f"undo {journal.name}", before.name, store, moves, place)
+            before, problems = await self._swap(f"undo {journal.name}", before, store, moves, place, tell)
         finally:
             await self._clear(place)
         files = tuple(Path(move.live).name for move in moves)
         seconds = self._clock.monotonic() - started
-        return Restored(f"before {journal.name}", before.name, files, (), problems, seconds)
+        return Restored(f"before {journal.name}", before, files, (), problems, seconds)
+
+    async def _back_up_early(self, tell: Tell) -> str:
+        """The backup of what is there, made while commands go on; empty where it has to have all that they did.
+
+        SQLite's former file is kept as it is. On PostgreSQL the backup is all that there will be of it.
+        """
+        return "" if self._exchange.goes_back_by_backup else await self._back_up(tell)
+
+    async def _back_up(self, tell: Tell) -> str:
+        self._step("back up what is there")
+        await tell("Backing up what is there…")
+        backup, _ = await self._maker.make("pre_restore", tell)
+        return backup.name
 
     async def _staged(self, backup: Backup, place: Place, tell: Tell, unsigned: bool) -> Staged:
         def stage(work: Work) -> Staged:
@@ -133,11 +144,15 @@ class Restorer:
         return store, moves
 
     async def _swap(
-        self, name: str, before: str, store: Path, files: tuple[Move, ...], place: Place
-    ) -> tuple[str, ...]:  # fmt: skip
-        """Exchange what is there, and have all systems go by it; what could not be put in force."""
-        with anyio.CancelScope(shield=True):  # what has begun to change is not left so
-            async with self._host.held():
+        self, name: str, before: str, store: Path, files: tuple[Move, ...], place: Place, tell: Tell
+    ) -> tuple[str, tuple[str, ...]]:
+        """Exchange what is there, and have all systems go by it; the backup of it, and what could not be put in force.
+
+        :param before: that backup, if it has been made
+        """
+        async with self._host.held():
+            before = before or await self._back_up(tell)
+            with anyio.CancelScope(shield=True):  # what has begun to change is not left so
                 await self._exchange.carry_out(name, before, store, files, place)
                 try:
                     problems = await self._host.restored()
@@ -151,7 +166,7 @@ class Restorer:
                         f"The bot cannot go by what is in it ({escape(reason_of(error), 300)}). "
                         "Everything is as it was."
                     ) from error
-        return problems
+        return before, problems
 
     async def _clear(self, place: Place) -> None:
         with anyio.CancelScope(shield=True), suppress(BackupError, OSError):
