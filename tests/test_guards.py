@@ -238,7 +238,7 @@ def mutate(copy: Path, mutation: Mutation) -> None:
     path.write_text(text.replace(mutation.line, mutation.becomes), "utf-8")
 
 
-def tested(copy: Path, tests: Iterable[str]) -> tuple[int, str]:
+def outcome_of(copy: Path, tests: Iterable[str]) -> tuple[int, str]:
     """Run tests on the copy; the exit code of pytest, and what it printed."""
     options = ["-q", "-x", "--tb=short", "-m", "slow or not slow", *PLUGINS]
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -250,7 +250,7 @@ def tested(copy: Path, tests: Iterable[str]) -> tuple[int, str]:
 def problem_with(mutation: Mutation, copy: Path) -> str:
     """Why the mutation was not noticed as it should be; nothing if it was."""
     mutate(copied(copy), mutation)
-    code, told = tested(copy, [mutation.test])
+    code, told = outcome_of(copy, [mutation.test])
     shutil.rmtree(copy)
     noticed = code == 1 and re.search(r"^\d+ failed", told, re.MULTILINE)  # 2 and 4: nothing was run
     by_assertion = re.search(r"^(E| +\|) +(AssertionError|assert |Failed: )", told, re.MULTILINE)

@@ -282,7 +282,7 @@ async def test_what_an_older_version_kept_is_told_before_it_is_filed_and_after(e
 
 def as_it_was(connection: Connection) -> None:
     """Make the store one of the revision before there were any sums."""
-    for table in ("usage_counts", "usage_months", "usage_people", "usage_guilds", "rollups"):
+    for table in ("usage_counts", "usage_months", "usage_people", "usage_guilds", "rollups", "leases"):
         connection.execute(f"DROP TABLE {table}")
     connection.execute("DROP INDEX usage_guild")
     connection.execute("DROP INDEX signals_last_at")
