@@ -263,7 +263,7 @@ def problem_with(mutation: Mutation, copy: Path) -> str:
 def test_each_guard_that_is_taken_away_is_missed(tmp_path: Path) -> None:
     tests = dict.fromkeys(mutation.test for mutation in MUTATIONS)
     with ThreadPoolExecutor(2) as processes:
-        whole = processes.submit(tested, copied(tmp_path / "whole"), tests)
+        whole = processes.submit(outcome_of, copied(tmp_path / "whole"), tests)
         problems = [*processes.map(problem_with, MUTATIONS, (tmp_path / str(n) for n in range(len(MUTATIONS))))]
     code, told = whole.result()
     assert code == 0, f"the tests are red where nothing was changed\n{told[-4_000:]}"
