@@ -31,6 +31,8 @@ _log = logging.getLogger("soc_bot")
 
 MOST_INVALID, WINDOW = 500, 600.0
 """Invalid answers in so many seconds at which the gate closes; it opens when half of them are older."""
+MOST_IDLE = 64
+"""Connections to Discord that are kept open while nothing is asked over them."""
 LONGEST_WAIT = 60.0
 """Seconds that a request waits; where it had to wait longer, it is refused. Discord.py's ``max_ratelimit_timeout``."""
 PARKED = 3600.0
@@ -340,6 +342,11 @@ class GatedConnector(aiohttp.TCPConnector):
     def __init__(self, gate: RequestGate) -> None:
         super().__init__(limit=0)
         self._gate = gate
+
+    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        # Idle ones take turns, so that as many as a burst once needed would stay open for as long as the bot runs.
+        enough = len(self._conns.get(key, ())) >= MOST_IDLE
+        super()._release(key, protocol, should_close=should_close or enough)
 
     async def connect(
         self,

@@ -15,6 +15,7 @@ from yarl import URL
 
 from socbot.transports.discord.requests import (
     LONGEST_WAIT,
+    MOST_IDLE,
     MOST_INVALID,
     SHIELD_PAUSE,
     UNNAMED_WAIT,
@@ -261,6 +262,30 @@ async def test_a_request_that_is_cancelled_is_over(
                 waiting.cancel()
                 await asyncio.wait([waiting])
     assert await asyncio.wait_for(send(), 5) == 200
+
+
+async def test_what_a_burst_needed_is_not_kept_open(gate: RequestGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_ones: set[object] = set()
+    all_there = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        open_ones.add(request.transport)
+        if len(open_ones) == 2 * MOST_IDLE:
+            all_there.set()
+        await all_there.wait()
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_get("/users/@me", answer)
+    async with TestServer(app) as server:
+        monkeypatch.setattr("discord.http.Route.BASE", str(server.make_url("/")).rstrip("/"))
+        session = Session(gate, "")
+        await asyncio.wait_for(asyncio.gather(*(session() for _ in range(2 * MOST_IDLE))), 10)
+        open_ones.clear()
+        for _ in range(3 * MOST_IDLE):
+            await session()
+        assert len(open_ones) == MOST_IDLE
+        await session.close()
 
 
 async def _is_full(gate: RequestGate) -> bool:
