@@ -110,6 +110,7 @@ class Dispatcher:
         self.max_running = max_running
         self.running = 0
         self.unanswered = 0
+        self._telling = 0
         self.closed: Reply | None = None
         self._draining = False
         self.maintenance: Reply | None = None
@@ -227,13 +228,20 @@ class Dispatcher:
         return None
 
     async def drain(self, seconds: float) -> None:
-        """Take nothing new, let what is under way end; cancel and answer what is left after ``seconds``."""
+        """Take nothing new, let what is under way end; cancel and answer what is left after ``seconds``.
+
+        What was submitted has ended when its ``done`` has returned. One that hangs is not waited for beyond that, and
+        not cancelled.
+        """
         if not self._draining:
             self._draining = True
             self.closed = Reply("The bot is shutting down.", tone="warn")
-        await self._quiet(seconds)
+        await self._quiet(seconds, self._is_busy)
         self._waiting.expire()
-        await self._quiet(3 * GRACE)
+        await self._quiet(3 * GRACE, self._is_busy)
+
+    def _is_busy(self) -> bool:
+        return self.running > 0 or self._telling > 0
 
     @asynccontextmanager
     async def held(self, told: Reply, seconds: float, but: int = 0) -> AsyncIterator[None]:
@@ -245,14 +253,14 @@ class Dispatcher:
         if self.closed is None:
             self.closed = told
         try:
-            await self._quiet(seconds, but)
+            await self._quiet(seconds, lambda: self.running > but)
             yield
         finally:
             if self.closed is told:
                 self.closed = None
 
-    async def _quiet(self, seconds: float, but: int = 0) -> None:
-        """Return when no more than ``but`` run, or after ``seconds``."""
+    async def _quiet(self, seconds: float, is_busy: Callable[[], bool]) -> None:
+        """Return when nothing is busy any more, or after ``seconds``."""
 
         async def give_up() -> None:
             await self._clock.sleep(seconds)
@@ -260,7 +268,7 @@ class Dispatcher:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(give_up)
-            while self.running > but:
+            while is_busy():
                 self._ended = anyio.Event()
                 await self._ended.wait()
             tasks.cancel_scope.cancel()
@@ -419,10 +427,15 @@ class Dispatcher:
     async def _run_and_tell(self, ctx: Context, done: Done | None) -> None:
         outcome = await self._run(ctx)
         if done is not None:
+            self._telling += 1
             try:
                 await done(outcome)
             except Exception:  # the host's callback: what it breaks must not end the dispatcher's task group
                 _log.exception("the callback of %s failed", ctx)
+            finally:
+                self._telling -= 1
+                if self._ended is not None:
+                    self._ended.set()
 
     async def _run(self, ctx: Context) -> Outcome:
         started = self._now()

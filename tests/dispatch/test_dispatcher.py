@@ -13,6 +13,7 @@ from socbot.dispatch.arguments import MAX_LENGTH
 from socbot.dispatch.chain import Layer, Placement
 from socbot.dispatch.commands import Command, Concurrency, Permission, command
 from socbot.dispatch.context import Context, Handler
+from socbot.dispatch.deadlines import GRACE
 from socbot.dispatch.dispatcher import OWNER_RESERVE, Dispatcher
 from socbot.dispatch.messages import Message
 from socbot.dispatch.outcomes import Outcome
@@ -475,6 +476,64 @@ async def test_draining_lets_end_what_can_and_tells_the_rest() -> None:
         assert (outcome.status, outcome.refused_by, outcome.reason) == ("refused", "shutdown", "shutting down")
         assert outcome.reply == Reply("The bot is shutting down.", tone="warn")
     assert len(ended) == 20
+
+
+@both_backends
+@pytest.mark.promise("P49")
+@pytest.mark.parametrize("text", ["!quick", "!slow"])
+async def test_draining_waits_for_the_answers_to_be_shown(text: str) -> None:
+    shown: list[str] = []
+    in_handler = anyio.Event()
+
+    @command("quick", permission="public")
+    async def quick(ctx: Context) -> str:
+        in_handler.set()
+        return "done"
+
+    @command("slow", permission="public")
+    async def slow(ctx: Context) -> None:
+        in_handler.set()
+        await anyio.sleep(60)
+
+    async def show(outcome: Outcome) -> None:
+        for _ in range(20):  # as many times as a connection has it wait
+            await anyio.lowlevel.checkpoint()
+        shown.append(outcome.status)
+
+    async with Dispatcher([quick, slow]) as dispatcher:
+        dispatcher.submit(said(text), show)
+        await in_handler.wait()
+        await dispatcher.drain(0.05)
+        assert shown == [{"!quick": "ok", "!slow": "refused"}[text]]
+
+
+@both_backends
+@pytest.mark.promise("P49")
+async def test_draining_waits_no_longer_than_it_may_for_an_answer_that_hangs() -> None:
+    clock, let_go, at_it = FakeClock(), anyio.Event(), anyio.Event()
+
+    async def hangs(outcome: Outcome) -> None:
+        at_it.set()
+        await let_go.wait()
+
+    async with Dispatcher([ping], clock=clock) as dispatcher, anyio.create_task_group() as tasks:
+        dispatcher.submit(said("!ping"), hangs)
+        await at_it.wait()
+        drained = anyio.Event()
+
+        async def drain() -> None:
+            await dispatcher.drain(5.0)
+            drained.set()
+
+        tasks.start_soon(drain)
+        await anyio.wait_all_tasks_blocked()
+        clock.forward(5.0)
+        await anyio.wait_all_tasks_blocked()
+        assert not drained.is_set()
+        clock.forward(3 * GRACE)
+        with anyio.fail_after(5):
+            await drained.wait()
+        let_go.set()
 
 
 @both_backends
