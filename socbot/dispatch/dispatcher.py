@@ -269,7 +269,8 @@ class Dispatcher:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(give_up)
             while is_busy():
-                self._ended = anyio.Event()
+                if self._ended is None or self._ended.is_set():  # others may wait for it too
+                    self._ended = anyio.Event()
                 await self._ended.wait()
             tasks.cancel_scope.cancel()
 

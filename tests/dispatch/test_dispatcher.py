@@ -537,6 +537,27 @@ async def test_draining_waits_no_longer_than_it_may_for_an_answer_that_hangs() -
 
 
 @both_backends
+@pytest.mark.promise("P49")
+async def test_who_drains_meanwhile_keeps_nobody_else_waiting() -> None:
+    ends, in_handler = anyio.Event(), anyio.Event()
+
+    @command("slow", permission="public")
+    async def slow(ctx: Context) -> None:
+        in_handler.set()
+        await ends.wait()
+
+    async with Dispatcher([slow], clock=FakeClock()) as dispatcher:
+        dispatcher.submit(said("!slow"))
+        await in_handler.wait()
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(2):
+                    tasks.start_soon(dispatcher.drain, 60.0)
+                await anyio.wait_all_tasks_blocked()
+                ends.set()
+
+
+@both_backends
 @pytest.mark.promise("P28")
 async def test_200_commands_under_way_end_on_the_chain_they_began_on() -> None:
     @command("slow", permission="public")
