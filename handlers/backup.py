@@ -188,6 +188,11 @@ def reply_of_made(made: Made) -> Reply:
 def reply_of_restored(done: Restored) -> Reply:
     items = [f"not restored, because backup.paths does not have it: `{escape(path)}`" for path in done.left_out]
     items += [escape(problem, 400) for problem in done.problems]
+    if done.orphans:
+        items.append(
+            f"{done.orphans} deliveries waited for webhooks that are not there now, and are dead: "
+            "`webhook_deliveries dead` lists them"
+        )
     return Reply(
         "" if not done.problems else "Everything was restored, but not all of it could be put in force.",
         "Restored",

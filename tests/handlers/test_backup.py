@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from socbot.bot import Bot
-from socbot.config import BackupConfig, Config, RateLimitConfig, StorageConfig
+from socbot.config import BackupConfig, Config, RateLimitConfig, StorageConfig, WebhooksConfig
 from socbot.dispatch.context import Send
+from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.messages import Answer, Message, User
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
@@ -431,6 +432,43 @@ async def test_an_undo_gives_back_what_was_done_while_the_restore_was_made_ready
         assert not await bot.blacklist.entries()
         await confirmed(bot, "!restore_backup undo")
         assert {entry.id for entry in await bot.blacklist.entries()} == set(listed)
+
+
+@pytest.mark.promise("P07")
+@pytest.mark.parametrize("either", ["sqlite", "postgresql"])
+async def test_what_waits_for_a_webhook_that_a_restore_takes_away_is_seen_to_be_dead(
+    either: str, make_bot: MakeBot, backup: BackupConfig, request: Any
+) -> None:
+    sections: dict[str, Any] = {"backup": backup, "webhooks": WebhooksConfig(allow=("127.0.0.0/8",))}
+    if either == "postgresql":
+        sections["storage"] = StorageConfig(url=request.getfixturevalue("postgresql").new_database())
+    async with make_bot(Config(), **sections) as bot:
+
+        async def add(name: str) -> None:
+            await bot.webhooks.add(name, "custom", "http://127.0.0.1:9/hook", (), "local:owner")
+
+        async def states() -> dict[str, tuple[str, str]]:
+            return {each.webhook: (each.state, each.reason) for each in await bot.webhooks.deliveries()}
+
+        await add("stays")
+        await add("another")
+        made = (await bot.backups.now()).backup.name
+        await bot.webhooks.remove("another")
+        await add("another")
+        await add("late")
+        await bot.signals.raise_("alert", "Door open")
+        waiting, dead = ("waiting", ""), ("dead", "its webhook is not in what was restored")
+        assert await states() == dict.fromkeys(("stays", "another", "late"), waiting)
+        restored = await confirmed(bot, f"!restore_backup {made}")
+        assert any(item.startswith("2 deliveries") for item in restored.items)
+        assert await states() == {"stays": waiting, "another": dead, "late": dead}
+        assert len((await ask(bot, "!webhook_deliveries dead")).items) == 2
+        number = next(each.id for each in await bot.webhooks.deliveries() if each.webhook == "late")
+        with pytest.raises(InvalidArgument):
+            await bot.webhooks.retry(str(number))
+        assert not (await confirmed(bot, "!restore_backup undo")).items
+        assert await bot.webhooks.retry("late") == 1
+        assert (await states())["late"] == waiting
 
 
 @pytest.mark.promise("P10")

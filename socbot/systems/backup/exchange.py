@@ -17,6 +17,7 @@ from socbot.systems.backup.errors import BackupError, os_errors
 from socbot.systems.backup.restore import CARRIED, Place
 from socbot.systems.backup.shelf import Shelf
 from socbot.systems.backup.threads import OffLoop
+from socbot.systems.webhooks import outbox
 
 _FAILED: Final = "Nothing was restored"
 
@@ -29,11 +30,12 @@ class Exchange(Protocol):
 
     goes_back_by_backup: bool
 
-    async def carry_out(self, name: str, before: str, store: Path, files: tuple[Move, ...], place: Place) -> None:
+    async def carry_out(self, name: str, before: str, store: Path, files: tuple[Move, ...], place: Place) -> int:
         """Put ``store`` and ``files`` in the place of what is there; to be followed by ``settle`` or ``put_back``.
 
         :param name: what it is for
         :param before: the backup of what is there
+        :returns: how many deliveries waited for a webhook that is there no more, and are dead now
         :raises BackupError, StoreError: if that cannot be done; everything is as it was
         """
 
@@ -55,15 +57,16 @@ class SqliteExchange:
     def __init__(self, database: Database, off_loop: OffLoop, step: Step) -> None:
         self._database, self._off_loop, self._step = database, off_loop, step
 
-    async def carry_out(self, name: str, before: str, store: Path, files: tuple[Move, ...], place: Place) -> None:
-        def swap() -> None:
+    async def carry_out(self, name: str, before: str, store: Path, files: tuple[Move, ...], place: Place) -> int:
+        def swap() -> int:
             self._step("carry over")
-            restore.carry(store, place)
+            orphans = restore.carry(store, place)
             journal = Journal(name, before, (*files, *restore.moves_of_store(store, place)))
             swaps.carry_out(place.journal, journal, self._step)
+            return len(orphans)
 
         with os_errors(_FAILED):
-            await self._database.apart(swap)
+            return await self._database.apart(swap)
 
     async def settle(self, place: Place) -> None:
         self._step("settle")
@@ -87,18 +90,32 @@ class PostgresqlExchange:
 
     def __init__(self, database: Database, shelf: Shelf, off_loop: OffLoop, step: Step) -> None:
         self._database, self._shelf, self._off_loop, self._step = database, shelf, off_loop, step
+        self._orphans: tuple[int, ...] = ()  # by the exchange that is not settled
 
-    async def carry_out(self, name: str, before: str, store: Path, files: tuple[Move, ...], place: Place) -> None:
+    async def carry_out(self, name: str, before: str, store: Path, files: tuple[Move, ...], place: Place) -> int:
         journal = Journal(name, before, files)
         await self._database.write(_unmark)
         with os_errors(_FAILED):
             await self._off_loop(lambda work: swaps.carry_out(place.journal, journal, self._step))
         try:
-            await self._database.write(lambda connection: _refill(connection, store, self._step))
+            await self._database.write(lambda connection: self._take_over(connection, store))
         except BaseException:
             if not await self._is_committed():
                 await self._off_loop(lambda work: swaps.revert(place.journal, self._step))
                 raise
+        return len(self._orphans)
+
+    def _take_over(self, connection: Connection, store: Path) -> None:
+        former = outbox.identities(connection)
+        _refill(connection, store, self._step)
+        self._orphans = outbox.orphan(connection, former)
+        connection.change("INSERT INTO heartbeats (name, at) VALUES (:name, 0)", {"name": _MARK})
+        self._step("commit")
+
+    def _give_back(self, connection: Connection, store: Path) -> None:
+        _refill(connection, store, self._step)
+        outbox.adopt(connection, self._orphans)
+        self._step("commit")
 
     async def settle(self, place: Place) -> None:
         self._step("settle")
@@ -108,7 +125,7 @@ class PostgresqlExchange:
     async def put_back(self, before: str, place: Place) -> None:
         path = (await self._off_loop(lambda work: self._shelf.find(before))).path
         store = await self._off_loop(lambda work: restore.unpack_store(path, place.scratch, self._shelf.keys))
-        await self._database.write(lambda connection: _refill(connection, store, self._step, mark=False))
+        await self._database.write(lambda connection: self._give_back(connection, store))
         await self._off_loop(lambda work: swaps.revert(place.journal, self._step))
         await self._off_loop(lambda work: swaps.discard(place.scratch))
 
@@ -138,16 +155,13 @@ class PostgresqlExchange:
 _MARK: Final = "restore"
 
 
-def _refill(connection: Connection, store: Path, step: Step, *, mark: bool = True) -> None:
-    """Empty the tables and fill them from ``store``, and say so; how long that takes is not bounded."""
+def _refill(connection: Connection, store: Path, step: Step) -> None:
+    """Empty the tables and fill them from ``store``; how long that takes is not bounded."""
     connection.execute("SET LOCAL statement_timeout = 0")
     connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     step("refill the tables")
     fill(connection, store, frozenset(CARRIED))
     _unmark(connection)
-    if mark:
-        connection.change("INSERT INTO heartbeats (name, at) VALUES (:name, 0)", {"name": _MARK})
-    step("commit")
 
 
 def _is_marked(connection: Connection) -> bool:

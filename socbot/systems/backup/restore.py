@@ -8,6 +8,7 @@ import filecmp
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -18,13 +19,15 @@ from socbot.folders import sync_file, sync_folder
 from socbot.storage import swaps
 from socbot.storage.errors import StoreError
 from socbot.storage.snapshots import stage as stage_store
-from socbot.storage.staged import carry_over, empty, make_ready
+from socbot.storage.sqlite import SqliteSession
+from socbot.storage.staged import carry_over, empty, make_ready, sync
 from socbot.storage.swaps import Journal, Move, Step
 from socbot.systems.backup.archive import IsCancelled, Progress, extract
 from socbot.systems.backup.errors import BackupError
 from socbot.systems.backup.keys import Keyring
 from socbot.systems.backup.manifest import Manifest
 from socbot.systems.backup.paths import FILES, prefix, read_back
+from socbot.systems.webhooks import outbox
 from socbot.systems.webhooks.system import key_path
 
 ACCESS: Final = ("web_tokens", "web_sessions")
@@ -168,13 +171,28 @@ def moves_of_store(staged: Path, place: Place) -> tuple[Move, ...]:
     return tuple(moves)
 
 
-def carry(staged: Path, place: Place, tables: Iterable[str] = CARRIED) -> None:
+def carry(staged: Path, place: Place, tables: Iterable[str] = CARRIED) -> tuple[int, ...]:
     """Put into the store at ``staged`` what it keeps of the live one. Nobody may have either open.
 
+    :returns: the deliveries for webhooks that are not in the store at ``staged``, which are dead now
     :raises StoreError: if the live store cannot be read
     """
-    if place.store is not None and place.store.exists():
-        carry_over(place.store, staged, tables)
+    if place.store is None or not place.store.exists():
+        return ()
+    carry_over(place.store, staged, tables)
+    return _orphan(place.store, staged) if "deliveries" in tables else ()
+
+
+def _orphan(live: Path, staged: Path) -> tuple[int, ...]:
+    with closing(SqliteSession(live, read_only=True)) as session:
+        former = outbox.identities(session)
+    with closing(SqliteSession(staged)) as session:
+        session.begin(0.0)
+        orphans = outbox.orphan(session, former)
+        session.commit()
+        session.execute("PRAGMA journal_mode = DELETE")
+    sync(staged)
+    return orphans
 
 
 def swap_over(name: str, staged: Staged, place: Place, step: Step = lambda step: None) -> Iterator[str]:

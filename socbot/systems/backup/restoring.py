@@ -31,6 +31,7 @@ class Restored(Struct, frozen=True):
     :param files: those of ``backup.paths`` that are now as in the backup
     :param left_out: what was in it and is none of them
     :param problems: what could not be put in force, or not be kept
+    :param orphans: deliveries that waited for a webhook that is there no more, and are dead now
     """
 
     name: str
@@ -39,6 +40,15 @@ class Restored(Struct, frozen=True):
     left_out: tuple[str, ...]
     problems: tuple[str, ...]
     seconds: float
+    orphans: int = 0
+
+
+class _Swapped(Struct, frozen=True):
+    """See ``Restored``."""
+
+    before: str
+    problems: tuple[str, ...]
+    orphans: int
 
 
 class Restorer:
@@ -91,11 +101,13 @@ class Restorer:
         try:
             staged = await self._staged(backup, place, tell, unsigned)
             await tell("Swapping…")
-            before, problems = await self._swap(backup.name, before, staged.store, staged.files, place, tell)
+            swapped = await self._swap(backup.name, before, staged.store, staged.files, place, tell)
         finally:
             await self._clear(place)
         seconds = self._clock.monotonic() - started
-        return Restored(backup.name, before, staged.restored, staged.left_out, problems, seconds)
+        return Restored(
+            backup.name, swapped.before, staged.restored, staged.left_out, swapped.problems, seconds, swapped.orphans
+        )
 
     async def undo(self, tell: Tell) -> Restored:
         """Put back what was there before the last restore.
@@ -107,12 +119,12 @@ class Restorer:
         before = await self._back_up_early(tell)
         try:
             store, moves = await self._off_loop(lambda work: self._former(journal, place))
-            before, problems = await self._swap(f"undo {journal.name}", before, store, moves, place, tell)
+            swapped = await self._swap(f"undo {journal.name}", before, store, moves, place, tell)
         finally:
             await self._clear(place)
         files = tuple(Path(move.live).name for move in moves)
         seconds = self._clock.monotonic() - started
-        return Restored(f"before {journal.name}", before, files, (), problems, seconds)
+        return Restored(f"before {journal.name}", swapped.before, files, (), swapped.problems, seconds, swapped.orphans)
 
     async def _back_up_early(self, tell: Tell) -> str:
         """The backup of what is there, made while commands go on; empty where it has to have all that they did.
@@ -145,15 +157,15 @@ class Restorer:
 
     async def _swap(
         self, name: str, before: str, store: Path, files: tuple[Move, ...], place: Place, tell: Tell
-    ) -> tuple[str, tuple[str, ...]]:
-        """Exchange what is there, and have all systems go by it; the backup of it, and what could not be put in force.
+    ) -> _Swapped:
+        """Exchange what is there, and have all systems go by it.
 
         :param before: that backup, if it has been made
         """
         async with self._host.held():
             before = before or await self._back_up(tell)
             with anyio.CancelScope(shield=True):  # what has begun to change is not left so
-                await self._exchange.carry_out(name, before, store, files, place)
+                orphans = await self._exchange.carry_out(name, before, store, files, place)
                 try:
                     problems = await self._host.restored()
                     await self._exchange.settle(place)
@@ -166,7 +178,7 @@ class Restorer:
                         f"The bot cannot go by what is in it ({escape(reason_of(error), 300)}). "
                         "Everything is as it was."
                     ) from error
-        return before, problems
+        return _Swapped(before, problems, orphans)
 
     async def _clear(self, place: Place) -> None:
         with anyio.CancelScope(shield=True), suppress(BackupError, OSError):

@@ -1,7 +1,7 @@
 """The outbox: what is to be sent, in the store until it is delivered, dead, or too old to be kept."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -242,7 +242,7 @@ def again(connection: Connection, name: str | None, id: int | None) -> int:
     which = "webhook = :webhook" if id is None else "id = :id"
     return connection.change(
         f"UPDATE deliveries SET state = 'waiting', attempts = 0, next_at = 0, reason = ''"
-        f" WHERE state = 'dead' AND {which}",
+        f" WHERE state = 'dead' AND webhook IN (SELECT name FROM webhooks) AND {which}",
         {"webhook": name} if id is None else {"id": id},
     )
 
@@ -262,6 +262,32 @@ def sweep(connection: Connection, now: float, keep: float, most: int) -> int:
             {"webhook": name, "most": most},
         )
     return gone
+
+
+ORPHANED = "its webhook is not in what was restored"
+
+
+def identities(connection: Connection) -> dict[str, float]:
+    """Which webhooks there are: one that was added anew under a name is another."""
+    return dict(connection.execute("SELECT name, created_at FROM webhooks"))
+
+
+def orphan(connection: Connection, former: Mapping[str, float]) -> tuple[int, ...]:
+    """What waits for one of the ``former`` webhooks that is there no more is dead from now on; the numbers of it."""
+    there = identities(connection)
+    waiting = connection.execute("SELECT id, webhook FROM deliveries WHERE state = 'waiting'")
+    gone = tuple(id for id, name in waiting if name not in there or there[name] != former.get(name))
+    values = [{"id": id, "reason": ORPHANED} for id in gone]
+    connection.execute_many("UPDATE deliveries SET state = 'dead', reason = :reason WHERE id = :id", values)
+    return gone
+
+
+def adopt(connection: Connection, orphans: Iterable[int]) -> None:
+    """Take back what ``orphan`` has done."""
+    connection.execute_many(
+        "UPDATE deliveries SET state = 'waiting', reason = '' WHERE id = :id AND state = 'dead'",
+        [{"id": id} for id in orphans],
+    )
 
 
 # -- what is asked ------------------------------------------------------------------------------------
@@ -288,11 +314,11 @@ def listed(connection: Connection, wanted: Wanted, limit: int) -> tuple[Delivery
     """Newest first."""
     if wanted.event is not None or (wanted.webhook is None and wanted.state is None):
         parts = ["1 = 1"] if wanted.state is None else [" OR ".join(f"({each})" for each in _STATES[wanted.state])]
-        names = [wanted.webhook]
+        names: Sequence[str | None] = [wanted.webhook]
     else:
         # Each part goes along one index, so that a few dead ones are found among any number of delivered ones.
         parts = list(_STATES[wanted.state])
-        names = [wanted.webhook] if wanted.webhook is not None else [name for (name,) in _names(connection)]
+        names = [wanted.webhook] if wanted.webhook is not None else _names(connection)
     rows = [row for name in names for part in parts for row in _part(connection, wanted, name, part, limit)]
     return tuple(map(_delivery, sorted(rows, key=lambda row: -row[0])[:limit]))
 
@@ -307,8 +333,14 @@ def _part(connection: Connection, wanted: Wanted, name: str | None, part: str, l
     )
 
 
-def _names(connection: Connection) -> Sequence[tuple[Any, ...]]:
-    return connection.execute("SELECT name FROM webhooks")
+def _names(connection: Connection) -> list[str]:
+    """Of the webhooks, and of those for which something is dead since they are not there any more."""
+    return [
+        name
+        for (name,) in connection.execute(
+            "SELECT name FROM webhooks UNION SELECT webhook FROM deliveries WHERE state = 'dead'"
+        )
+    ]
 
 
 def newest(connection: Connection) -> dict[str, int]:

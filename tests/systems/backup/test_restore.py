@@ -35,6 +35,8 @@ from socbot.systems.backup.manifest import TRAILER
 from socbot.systems.backup.restore import CARRIED, place_of
 from socbot.systems.backup.restoring import restore_over
 from socbot.systems.backup.shelf import Shelf
+from socbot.systems.webhooks import outbox
+from socbot.systems.webhooks.endpoint import Row
 from tests.killing import at_step, find_no_room
 from tests.systems.backup.packed import INFO, keyring
 from tests.systems.backup.restorer import Host, backup_config, storage
@@ -520,6 +522,27 @@ async def test_on_postgresql_the_tables_decide_for_the_files(on_postgres: OnPost
             assert await database.read(lambda c: c.execute("SELECT * FROM heartbeats")) == []
         assert live.read_text() == expected
         assert not swaps.is_open(place.journal)
+
+
+async def test_on_postgresql_what_is_put_back_waits_again(on_postgres: OnPostgres) -> None:
+    def fill(connection: Connection) -> None:
+        outbox.keep(connection, Row("ops", "custom", "", "", ("all",), "info", True, "", 0.0, "me", 1.0))
+        connection.execute(
+            "INSERT INTO deliveries (webhook, event_id, event, state, at, next_at, last_answer, message_id, reason) "
+            "VALUES ('ops', 'S-1', '{}', 'waiting', 1, 1, '', '', '')"
+        )
+
+    def fail(step: str) -> None:
+        if step == "settle":
+            find_no_room()
+
+    async with Database.open(on_postgres.config, SystemClock()) as database:
+        name = (await on_postgres.backups(database).now()).backup.name
+        await database.write(fill)
+        with pytest.raises(BackupError):
+            await on_postgres.backups(database, fail).restore(name)
+        rows = await database.read(lambda connection: connection.execute("SELECT state, reason FROM deliveries"))
+    assert rows == [("waiting", "")]
 
 
 def test_enospc_is_what_it_says() -> None:
