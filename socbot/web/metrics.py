@@ -6,6 +6,7 @@ webhooks and checks are the operator's or the program's own, and of each kind th
 
 import asyncio
 import platform
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
@@ -290,6 +291,8 @@ def _process(process: psutil.Process) -> Iterator[Metric]:
             ),
         ):
             yield _plain(f"process_{name}", text, value)
+    text = "Blocks of memory in use for Python's objects; more and more of them means that some are never let go"
+    yield _one("memory_blocks", text, sys.getallocatedblocks())
     if hasattr(process, "num_fds"):
         yield _plain("process_open_fds", "Open file descriptors", process.num_fds())
         yield _plain("process_max_fds", "File descriptors that may be open", process.rlimit(psutil.RLIMIT_NOFILE)[0])

@@ -20,6 +20,9 @@ WARM_UP = 1 / 3
 SHORTEST = 360.0
 """Seconds of a course below which its slope says nothing: noise of a MiB would be a slope of many."""
 
+MOST_BLOCKS = 10_000
+"""Blocks of Python's memory by which they may grow in ``PER``: about a MiB of small objects."""
+
 MOST_WAL = 32 * MIB
 MOST_LOGS = (COPIES + 1) * 2 * MIB + MIB // 4
 """All files of the log at its largest setting, and the lines that are under way."""
@@ -42,6 +45,7 @@ class Found(Struct, kw_only=True):
     seed: int
     samples: list[Sample]
     tasks: list[tuple[float, float]]
+    blocks: list[tuple[float, float]]
     used: float
     starved: float
     exit_code: int | None
@@ -66,12 +70,14 @@ class Found(Struct, kw_only=True):
 
     def limits(self) -> list[Limit]:
         samples = warm(self.samples)
-        tasks = [each for each in self.tasks if each[0] >= samples[0].at] if samples else []
+        start = samples[0].at if samples else 0.0
+        tasks, blocks = ([each for each in course if each[0] >= start] for course in (self.tasks, self.blocks))
         return [
             _slope("memory (RSS)", [(each.at, each.rss / MIB) for each in samples], 1.0, "MiB"),
             _slope("descriptors", [(each.at, each.fds) for each in samples], 1.0, ""),
             _slope("threads", [(each.at, each.threads) for each in samples], 1.0, ""),
             _slope("tasks", tasks, 3.0, ""),
+            _slope("Python's objects (blocks)", blocks, MOST_BLOCKS, ""),
             _most("write-ahead log", max(each.wal for each in self.samples), MOST_WAL),
             _most("files of the log", max(each.logs for each in self.samples), MOST_LOGS),
             _none("commands lost", self.lost),
@@ -107,7 +113,7 @@ class Found(Struct, kw_only=True):
             f"because the bot was busy; {self.scrapes} scrapes of /metrics",
             f"troubles          {', '.join(f'{count} {name}' for name, count in sorted(self.troubles.items()))}",
             "",
-            *_table(self.samples, self.tasks),
+            *_table(self.samples, self.tasks, self.blocks),
             "",
             *(_verdict(limit) for limit in self.limits()),
         ]
@@ -190,10 +196,10 @@ _COLUMNS: Sequence[tuple[str, Callable[[Sample], str]]] = (
 )
 
 
-def _table(samples: Sequence[Sample], tasks: Sequence[tuple[float, float]]) -> list[str]:
+def _table(samples: Sequence[Sample], *others: Sequence[tuple[float, float]]) -> list[str]:
     """The course, in some fifteen lines."""
-    lines = ["".join(f"{name:>10}" for name, _ in _COLUMNS) + f"{'tasks':>10}"]
+    lines = ["".join(f"{name:>10}" for name in (*(name for name, _ in _COLUMNS), "tasks", "blocks"))]
     for sample in [*samples[:: max(1, len(samples) // 15)], *samples[-1:]]:
-        near = min(tasks, key=lambda each: abs(each[0] - sample.at), default=(0.0, math.nan))[1]
-        lines.append("".join(f"{write(sample):>10}" for _, write in _COLUMNS) + f"{near:>10.0f}")
+        near = (min(other, key=lambda each: abs(each[0] - sample.at), default=(0.0, math.nan))[1] for other in others)
+        lines.append("".join(f"{write(sample):>10}" for _, write in _COLUMNS) + "".join(f"{n:>10.0f}" for n in near))
     return lines

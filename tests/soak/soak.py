@@ -50,6 +50,7 @@ class _Watch:
         self._program, self._ledger, self._plan, self._say = program, ledger, plan, say
         self.samples: list[Sample] = []
         self.tasks: list[tuple[float, float]] = []
+        self.blocks: list[tuple[float, float]] = []
         self.pages: Counter[int] = Counter()
 
     async def sample(self) -> None:
@@ -73,6 +74,7 @@ class _Watch:
             else:
                 if tasks := found.get("socbot_event_loop_tasks"):
                     self.tasks.append((self._program.age, tasks[()]))
+                    self.blocks.append((self._program.age, found["socbot_memory_blocks"][()]))
             await anyio.sleep(self._plan.beat / 4)
 
     async def read_pages(self) -> None:
@@ -127,6 +129,7 @@ async def soak(plan: Plan, folder: Path, say: Callable[[str], None] = print) -> 
         seed=plan.seed,
         samples=watch.samples,
         tasks=watch.tasks,
+        blocks=watch.blocks,
         used=used / seconds,
         starved=starved / seconds,
         exit_code=code,

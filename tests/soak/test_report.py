@@ -42,9 +42,15 @@ def tasks(*, leak: float = 0.0, seconds: float = 1_800) -> list[tuple[float, flo
     return [(at, 50 + random.randrange(20) + leak * at / 600) for at in range(0, int(seconds), 15)]
 
 
+def blocks(*, leak: float = 0.0, seconds: float = 1_800) -> list[tuple[float, float]]:
+    random = Random(3)
+    return [(at, 600_000 + random.randrange(20_000) + leak * at / 600) for at in range(0, int(seconds), 15)]
+
+
 def found(**changed: Any) -> Found:
     values: dict[str, Any] = {
-        "minutes": 30.0, "rate": 200.0, "seed": 1, "samples": course(), "tasks": tasks(), "used": 0.3, "starved": 0.0,
+        "minutes": 30.0, "rate": 200.0, "seed": 1, "samples": course(), "tasks": tasks(),
+        "blocks": blocks(), "used": 0.3, "starved": 0.0,
         "exit_code": 0, "said": 360_000, "undelivered": 0, "answered": 300_000, "lost": [], "doubled": [], "wrong": [],
         "books": [], "complaints": [], "remarks": {}, "delays": [0.01], "calm_delays": [0.01], "latest": 0.0,
         "troubles": Counter(), "failed": [], "pages": Counter({200: 10}), "scrapes": 120, "missing": [],
@@ -67,6 +73,7 @@ ROTS = (
     Rot("threads", {"samples": course(threads=4.0)}),
     Rot("tasks", {"tasks": tasks(leak=10.0)}),
     Rot("tasks", {"tasks": []}),
+    Rot("Python's objects (blocks)", {"blocks": blocks(leak=20_000.0)}),
     Rot("write-ahead log", {"samples": [*course(), msgspec.structs.replace(course()[-1], wal=MOST_WAL + 1)]}),
     Rot("files of the log", {"samples": [*course(), msgspec.structs.replace(course()[-1], logs=MOST_LOGS + 1)]}),
     Rot("commands lost", {"lost": ["!repeat 1"]}),
@@ -97,7 +104,7 @@ def test_each_way_to_rot_breaks_its_limit_and_no_other(rot: Rot) -> None:
 
 
 def test_a_slope_is_not_told_from_a_short_course() -> None:
-    report = found(samples=course(300, leak=60.0), tasks=tasks(seconds=300))
+    report = found(samples=course(300, leak=60.0), tasks=tasks(seconds=300), blocks=blocks(seconds=300))
     assert [limit.held for limit in report.limits()[:4]] == [None] * 4
     assert report.held
 
