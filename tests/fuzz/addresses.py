@@ -3,6 +3,7 @@
 import socket
 from contextlib import suppress
 from ipaddress import IPv4Address, ip_address, ip_network
+from itertools import chain
 from urllib.parse import urlsplit
 
 import httpx
@@ -87,4 +88,6 @@ def check_refusal(told: str, text: str) -> None:
     assert len(told) < 600
     assert told.isprintable()
     secret = text.partition("://")[2].partition("/")[2]
+    for known in chain.from_iterable(HOSTS.values()):
+        told = told.replace(known, "")  # which a refusal names by itself
     assert len(secret) < 12 or secret not in told
