@@ -407,6 +407,22 @@ async def test_on_both_databases(either: str, make_bot: MakeBot, backup: BackupC
         assert not bot.blacklist.is_listed("user", (OWNER[0], "900"))
 
 
+@pytest.mark.promise("P10")
+async def test_the_process_of_a_fleet_that_leads_tries_its_backups(
+    make_bot: MakeBot, backup: BackupConfig, request: Any
+) -> None:
+    storage = StorageConfig(url=request.getfixturevalue("postgresql").new_database())
+    async with make_bot(Config(), backup=backup, storage=storage, jobs=True) as bot:
+        with anyio.fail_after(20):
+            while not bot.supervisor.leads:  # noqa: ASYNC110 (as an operator looks)
+                await anyio.sleep(0.05)
+        await bot.backups.now()
+        assert (await bot.supervisor.run_now("drill")).outcome == "ok"
+        drill = (await bot.backups.status()).drill
+        assert drill is not None
+        assert drill.passed
+
+
 @pytest.mark.promise("P07")
 @pytest.mark.parametrize("either", ["sqlite", "postgresql"])
 async def test_an_undo_gives_back_what_was_done_while_the_restore_was_made_ready(
