@@ -1,15 +1,30 @@
 """What several processes append to one table on PostgreSQL: each row is noticed once, in whatever order they commit."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
 
+from socbot.dispatch.clock import Clock
 from socbot.storage.connection import Connection
+from socbot.storage.errors import StoreError
+
+FOLLOWING: Final = 1.0
+"""Seconds between two looks at what other processes have changed."""
 
 _UNDER_WAY: Final = (
     "SELECT CAST(CAST(pg_snapshot_xmin(s) AS text) AS bigint), CAST(CAST(pg_snapshot_xmax(s) AS text) AS bigint)"
     " FROM pg_current_snapshot() AS s"
 )
+
+
+async def follow(clock: Clock, catch_up: Callable[[], Awaitable[object]]) -> None:
+    """Take over what other processes change, until cancelled; what a store that is away hides, the next look finds."""
+    while True:
+        await clock.sleep(FOLLOWING)
+        with suppress(StoreError):
+            await catch_up()
 
 
 class Mark(Struct, frozen=True):

@@ -10,7 +10,6 @@ Where several processes share the store, each follows what the others write to t
 import heapq
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -38,9 +37,6 @@ Kind: TypeAlias = Literal["user", "guild"]
 
 MAX_REASON = 500
 """Characters of a reason that are kept."""
-
-FOLLOWING = 1.0
-"""Seconds between two looks at what other processes have changed."""
 
 _HISTORY = "blacklist_history"
 
@@ -226,10 +222,7 @@ class Blacklist:
 
     async def follow(self) -> None:
         """Take over what other processes change, until cancelled."""
-        while True:
-            await self.clock.sleep(FOLLOWING)
-            with suppress(StoreError):  # the next look finds all that this one did not
-                await self.catch_up()
+        await tail.follow(self.clock, self.catch_up)
 
     async def catch_up(self) -> None:
         """Take over what other processes have changed up to now.

@@ -4,7 +4,6 @@ import difflib
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import get_args
@@ -24,8 +23,9 @@ from socbot.jobs.job import Job
 from socbot.jobs.schedules import Continuous, Every
 from socbot.redaction import redact as redacted
 from socbot.sealing import Seal, make_key, read_key
+from socbot.storage import tail
 from socbot.storage.connection import Connection
-from socbot.storage.database import Database, StoreError
+from socbot.storage.database import Database
 from socbot.systems.audit import Audit
 from socbot.systems.signals import Severity, Signal, severity_of
 from socbot.systems.webhooks import outbox
@@ -57,9 +57,6 @@ DELIVERING = "deliver"
 
 _NAME = re.compile(r"(?=[^0-9])[a-z0-9][a-z0-9_-]{0,31}|[0-9][a-z0-9_-]*[a-z_-][a-z0-9_-]*", re.ASCII)
 _RECOUNT = 60.0
-
-FOLLOWING = 1.0
-"""Seconds between two looks at what other processes have changed, or want sent."""
 
 LONGEST_HOLD = 10.0
 """Seconds that a test waits for a limit to pass; beyond it, whoever tests wants to know now."""
@@ -173,10 +170,7 @@ class Webhooks:
         return self._endpoints if self._config.enabled else {}
 
     async def _follow(self) -> None:
-        while True:
-            await self._clock.sleep(FOLLOWING)
-            with suppress(StoreError):  # the next look finds all that this one did not
-                await self.catch_up()
+        await tail.follow(self._clock, self.catch_up)
 
     async def catch_up(self) -> None:
         """Take over what other processes have changed, and send what they have enqueued if that is for this one.

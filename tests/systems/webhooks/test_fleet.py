@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from socbot.config import StorageConfig
-from socbot.systems.webhooks.system import FOLLOWING
+from socbot.storage.tail import FOLLOWING
 from tests.postgresql import Server
 from tests.receiver import Receiver, answer
 from tests.systems.webhooks.conftest import MakePost, Post
