@@ -1,5 +1,6 @@
 """What every test can have: a whole bot on a scratch store, and a clock in hand."""
 
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,6 +27,17 @@ settings.register_profile("nightly", deadline=None, max_examples=2_000, stateful
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 MakeBot: TypeAlias = Callable[..., AbstractAsyncContextManager[Bot]]
+
+
+@pytest.fixture(autouse=True)
+def _only_its_own_memory(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What measures time does not wait while what earlier tests left is looked through: as in ``socbot run``."""
+    if request.node.get_closest_marker("alone") is None:
+        yield
+        return
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -80,6 +80,7 @@ async def test_500_idle_connections_and_slow_headers_hold_up_nobody(make_site: M
                     connection = stack.enter_context(connect(port))
                     if number % 2:
                         connection.sendall(b"GET / HTTP/1.1\r\nHost: loc")  # and never the rest
+                probe(port)  # behind them: they are all there now, and idle
                 return [probe(port) for _ in range(50)]
 
         assert (await site.owner.get("/api/v1/overview")).status_code == 200
