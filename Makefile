@@ -13,7 +13,7 @@ demo: $(VENV)/run
 
 test: $(VENV)/dev
 	@tests/servers.sh
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow and not alone"
+	@$(BIN)/python -m pytest -n 4 --dist loadfile -m "not slow and not alone"
 	@$(BIN)/python -m pytest -m "alone and not slow"
 
 lint: $(VENV)/dev
@@ -26,13 +26,13 @@ check: lint test
 
 slow: $(VENV)/dev
 	@tests/servers.sh slow
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not alone"
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "slow and not alone"
 	$(BIN)/python -m pytest -m "slow and alone"
 
 # What takes longer than CI may: ten times the examples, other ones in every run; ten minutes of fuzzing each reader; a soak
 nightly: $(VENV)/dev fuzz soak
 	@tests/servers.sh
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow and not alone"
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 4 --dist loadfile -m "not slow and not alone"
 
 FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/dev

@@ -19,8 +19,6 @@ from anyio.abc import ByteStream, Process, SocketStream
 from tests.standin import Guild, Message, Person, Standin
 from tests.test_cli import ENVIRONMENT
 
-pytestmark = pytest.mark.alone
-
 OWN = """
 import anyio
 from socbot import command
@@ -136,6 +134,7 @@ async def asks(standin: Standin, owner: Person, text: str) -> Message:
 
 @pytest.mark.promise("P11")
 @pytest.mark.promise("P49")
+@pytest.mark.alone
 async def test_it_starts_answers_and_ends_in_order(run: Run, standin: Standin, owner: Person) -> None:
     async with run() as program:
         await program.says("socbot is on Discord: 1 guild")
@@ -213,6 +212,7 @@ async def test_under_systemd_a_restart_is_left_to_it(run: Run, standin: Standin,
 
 
 @pytest.mark.promise("P49")
+@pytest.mark.alone
 async def test_of_twenty_commands_under_way_all_that_fit_are_answered_and_the_others_told(
     run: Run, standin: Standin, owner: Person
 ) -> None:

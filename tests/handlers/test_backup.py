@@ -1,7 +1,10 @@
 """The backups' commands, in a whole bot: what is restored is what every system goes by."""
 
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -16,8 +19,11 @@ from socbot.dispatch.messages import Answer, Message, User
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.storage.connection import Connection
+from socbot.systems.backup.errors import BackupError
 from socbot.testing import OWNER, FakeClock, owner_said, said
 from tests.conftest import MakeBot
+
+Spoiled: TypeAlias = Callable[[Bot, Path], AbstractAsyncContextManager[None]]
 
 
 async def ask(bot: Bot, text: str) -> Reply:
@@ -487,22 +493,82 @@ async def test_what_waits_for_a_webhook_that_a_restore_takes_away_is_seen_to_be_
         assert (await states())["late"] == waiting
 
 
+@asynccontextmanager
+async def nothing_is_made(_: Bot, __: Path) -> AsyncIterator[None]:
+    yield
+
+
+@asynccontextmanager
+async def a_file_is_in_the_way(bot: Bot, folder: Path) -> AsyncIterator[None]:
+    with in_the_way_of(folder):
+        await fail(bot)
+        yield
+
+
+@contextmanager
+def in_the_way_of(folder: Path) -> Iterator[None]:
+    aside = folder.rename(folder.with_name("aside"))
+    folder.write_text("in the way")
+    yield
+    folder.unlink()
+    aside.rename(folder)
+
+
+@asynccontextmanager
+async def the_disk_keeps_nothing(bot: Bot, folder: Path) -> AsyncIterator[None]:
+    before = archives(folder)
+
+    async def swallow() -> None:
+        while True:
+            for path in archives(folder) - before:
+                with suppress(FileNotFoundError):
+                    os.truncate(path, 0)
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(swallow)
+        await fail(bot)
+        tasks.cancel_scope.cancel()
+    yield
+
+
+def archives(folder: Path) -> set[Path]:
+    return set(folder.glob("backup_*.tar.zst"))
+
+
+async def fail(bot: Bot) -> None:
+    bot.backups.close()  # it does not wait before it fails
+    with pytest.raises(BackupError):
+        await bot.backups.make_due()
+
+
 @pytest.mark.promise("P10")
+@pytest.mark.parametrize(
+    ("spoiled", "title"),
+    [
+        (nothing_is_made, "Backups Have Stopped"),
+        (a_file_is_in_the_way, "Backup Failed"),
+        (the_disk_keeps_nothing, "Backup Failed"),
+    ],
+)
 async def test_that_backups_have_stopped_is_seen_in_the_list_and_in_health(
-    make_bot: MakeBot, tmp_path: Path, clock: FakeClock, notices: list[Reply]
+    make_bot: MakeBot, tmp_path: Path, clock: FakeClock, notices: list[Reply], spoiled: Spoiled, title: str
 ) -> None:
     config = BackupConfig(folder=f"{tmp_path}/backups", paths=())
     unlimited = RateLimitConfig(cooldown=0.0, burst=1_000, cooldowns={})
     async with make_bot(clock=clock, backup=config, rate_limit=unlimited) as bot:
         await bot.backups.make_due()
         assert (await ask(bot, "!list_backups")).tone == "info"
-        clock.forward(1.6 * 3_600)  # and none is made
-        for _ in range(3):
-            await bot.backups.watch()
-        assert [notice.title for notice in notices] == ["Backups Have Stopped"]
-        listed = await ask(bot, "!list_backups")
-        assert (listed.tone, "no good backup for 1.6 intervals" in listed.text) == ("warn", True)
-        assert {each.name: each.status for each in (await bot.health.ask()).results}["backup"] == "degraded"
+        clock.forward(1.6 * 3_600)
+        async with spoiled(bot, tmp_path / "backups"):
+            for _ in range(3):
+                await bot.backups.watch()
+            assert [notice.title for notice in notices] == [title]
+            listed = await ask(bot, "!list_backups")
+            assert (listed.tone, "no good backup for 1.6 intervals" in listed.text) == ("warn", True)
+            assert ("The last try failed" in listed.text) == (title == "Backup Failed")
+            assert {each.name: each.status for each in (await bot.health.ask()).results}["backup"] == "degraded"
         await bot.backups.make_due()
-        assert "no good backup" not in (await ask(bot, "!list_backups")).text
-        assert [notice.title for notice in notices] == ["Backups Have Stopped", "Backups Work Again"]
+        listed = await ask(bot, "!list_backups")
+        assert (listed.tone, "⚠" in listed.text) == ("info", False)
+        assert [notice.title for notice in notices] == [title, "Backups Work Again"]

@@ -91,12 +91,14 @@ async def test_what_a_failure_says_is_for_owners(make_site: MakeSite, clock: Fak
 
 async def test_jobs_that_are_late_come_first_and_are_said(make_site: MakeSite, clock: FakeClock) -> None:
     async with make_site(clock=clock) as site:
-        add(site, "stuck", anyio.sleep_forever)
+        release = anyio.Event()
+        add(site, "stuck", release.wait)
         async with site.bot.supervisor:
             await anyio.wait_all_tasks_blocked()
             clock.forward(200)
             facts = await site.facts("/jobs")
             page = await site.page("/jobs")
+            release.set()
     late = [job["late"] for job in facts["jobs"]]
     assert late == sorted(late, reverse=True)
     stuck = found(facts, "stuck")
