@@ -132,7 +132,7 @@ async def analytics_heatmap(ctx: Context, analytics: Analytics, links: Links, da
     )
 
 
-@command("export_analytics", permission="owner", group="analytics", private=True)
+@command("export_analytics", permission="owner", group="analytics", private=True, timeout=120.0)
 async def export_analytics(ctx: Context, analytics: Analytics, days: Days | None = None, *, csv: bool) -> Reply:
     """All that was counted, as a file: JSON, or CSV with `--csv`."""
     rows = await analytics.export(days)
@@ -142,7 +142,7 @@ async def export_analytics(ctx: Context, analytics: Analytics, days: Days | None
     return Reply(f"{plural(len(rows), 'row')} exported.", files=(File(name, content),), private=True)
 
 
-@command("reset_analytics", permission="owner", group="analytics", private=True)
+@command("reset_analytics", permission="owner", group="analytics", private=True, timeout=120.0)
 async def reset_analytics(ctx: Context, analytics: Analytics) -> Confirm:
     """Begin to count anew; what was counted is attached to the answer."""
 
@@ -167,7 +167,7 @@ async def top_errors(ctx: Context, analytics: Analytics, links: Links, count: Co
     return Reply(title="Commands by error rate", fields=links.field("errors"), items=items)
 
 
-@command("forget_user", permission="owner", group="analytics")
+@command("forget_user", permission="owner", group="analytics", timeout=120.0)
 async def forget_user(ctx: Context, erasure: Erasure, user: UserRef) -> Confirm:
     """Erase what is stored about a user; an active blacklist entry is kept."""
     shown = person(*user.identity, ctx.message.platform)

@@ -115,7 +115,7 @@ async def blacklist_history(ctx: Context, blacklist: Blacklist, links: Links, ki
     )
 
 
-@command("blacklist_export", permission="owner", group="blacklist", private=True)
+@command("blacklist_export", permission="owner", group="blacklist", private=True, timeout=120.0)
 async def blacklist_export(ctx: Context, blacklist: Blacklist, *, csv: bool = False) -> Reply:
     """The whole blacklist as a file, which `blacklist_import` reads back."""
     form: Literal["csv", "json"] = "csv" if csv else "json"
@@ -124,7 +124,7 @@ async def blacklist_export(ctx: Context, blacklist: Blacklist, *, csv: bool = Fa
     return Reply(f"{len(entries)} entries.", files=(File(f"blacklist.{form}", content),), private=True)
 
 
-@command("blacklist_import", permission="owner", group="blacklist")
+@command("blacklist_import", permission="owner", group="blacklist", timeout=120.0)
 async def blacklist_import(
     ctx: Context,
     blacklist: Blacklist,

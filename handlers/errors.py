@@ -82,7 +82,7 @@ async def error_stats(ctx: Context, errors: Errors, days: Annotated[int, Meta(ge
     )
 
 
-@command("clear_errors", permission="owner", group="errors")
+@command("clear_errors", permission="owner", group="errors", timeout=120.0)
 async def clear_errors(ctx: Context, errors: Errors) -> Confirm:
     """Drop all errors, after handing them over as a file."""
     count, groups = await errors.size()

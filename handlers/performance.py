@@ -99,7 +99,7 @@ async def slow_commands(
     )
 
 
-@command("performance_export", permission="owner", group="performance", private=True)
+@command("performance_export", permission="owner", group="performance", private=True, timeout=120.0)
 async def performance_export(ctx: Context, profiler: Profiler, *, csv: bool) -> Reply:
     """All times by hour, command, part and status, as a file: JSON, or CSV with `--csv`. Times are in seconds."""
     rows = await profiler.export()
@@ -109,7 +109,7 @@ async def performance_export(ctx: Context, profiler: Profiler, *, csv: bool) -> 
     return Reply(f"{plural(len(rows), 'row')} exported.", files=(File(name, content),), private=True)
 
 
-@command("reset_profile", permission="owner", group="performance")
+@command("reset_profile", permission="owner", group="performance", timeout=120.0)
 async def reset_profile(
     ctx: Context, profiler: Profiler, dispatcher: Dispatcher, command: Name | None = None
 ) -> Confirm:

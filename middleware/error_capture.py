@@ -6,6 +6,7 @@ from socbot.dispatch.chain import Placement
 from socbot.dispatch.context import Context, Failure, Handler
 from socbot.dispatch.errors import CommandTimeout, UserError
 from socbot.dispatch.replies import Reply
+from socbot.storage.errors import StatementError, StoreError, StoreUncertain
 from socbot.systems.errors import Errors, Where
 from socbot.systems.links import Links
 
@@ -35,10 +36,19 @@ class ErrorCapture:
         except Exception as error:
             error_id = await self._errors.capture(error, _where(ctx))
             ctx.failure = Failure(error_id, error)
-            what = "That took too long" if isinstance(error, CommandTimeout) else "That failed"
             page = self._links.to("errors", error_id) if ctx.is_owner else ""
             where = f": `{error_id}`, {page}" if page else f". Quote `{error_id}` to the operator."
-            return Reply.error(what + where)
+            return Reply.error(_told(error) + where)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, CommandTimeout):
+        return "That took too long"
+    if isinstance(error, StoreUncertain):
+        return "The store has not answered: look whether that was done before you ask for it again"
+    if isinstance(error, StoreError) and not isinstance(error, StatementError):
+        return "That failed, because the store does not work just now"
+    return "That failed"
 
 
 def _where(ctx: Context) -> Where:

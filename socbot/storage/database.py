@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from socbot.config import StorageConfig
 from socbot.dispatch.clock import Clock
+from socbot.dispatch.current import current
 from socbot.storage.connection import Connection, Dialect
 from socbot.storage.errors import (
     StatementError,
@@ -22,6 +23,7 @@ from socbot.storage.errors import (
     StoreLocked,
     StoreReadOnly,
     StoreTooNew,
+    StoreUncertain,
 )
 from socbot.storage.lane import Lane
 from socbot.storage.leases import guarded
@@ -42,6 +44,7 @@ __all__ = [
     "StoreLocked",
     "StoreReadOnly",
     "StoreTooNew",
+    "StoreUncertain",
 ]
 
 T = TypeVar("T")
@@ -57,6 +60,7 @@ class Database:
     owns, and it must not wait for anything else.
 
     :ivar file: where the store is, on SQLite
+    :param within: seconds that a command waits for a server that does not answer, or answers slowly
     """
 
     def __init__(
@@ -67,9 +71,11 @@ class Database:
         alone: Lane | None = None,
         lessor: Lane | None = None,
         file: "SqliteFile | None" = None,
+        within: float | None = None,
     ) -> None:
         self.dialect = dialect
         self.file = file
+        self._within = within
         self._alone, self._lessor = alone, lessor
         self._writer = writer
         self._reader = reader
@@ -97,14 +103,18 @@ class Database:
 
         :raises StoreError: if the transaction failed; nothing was kept, unless the text says otherwise
         """
-        return await self._writer.run(guarded(work))
+        return await self._writer.run(guarded(work), self._patience())
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work``, which only reads, on one moment's state of the store: the newest committed.
 
         :raises StoreReadOnly: if ``work`` tries to write
+        :raises StoreBusy: as ``write`` does
         """
-        return await self._reader.run(work)
+        try:
+            return await self._reader.run(work, self._patience())
+        except StoreUncertain:
+            raise StoreBusy("the database has not answered in time") from None
 
     async def alone(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction that it shares with no other, so that its locks wait for nobody's here.
@@ -123,6 +133,11 @@ class Database:
         if self._lessor is None:
             raise StoreError("only PostgreSQL can be shared by several processes")
         return await self._lessor.run(work)
+
+    def _patience(self) -> float | None:
+        """Seconds that the caller waits for a database that does not answer; None for as long as it takes."""
+        ctx = current.get()
+        return None if ctx is None or ctx.ended or ctx.command.timeout is not None else self._within
 
     async def apart(self, work: Callable[[], T]) -> T:
         """Run ``work`` on a thread of its own while the store is not open.
@@ -216,7 +231,8 @@ async def _postgresql(config: StorageConfig, clock: Clock, revisions: Revisions)
     lessor = Lane("database-lease", lambda: PostgresSession(config.url, patience), clock, patience, group=1)
     try:
         await writer.run(lambda connection: None)
-        yield Database("postgresql", writer, reader, alone, lessor)
+        # Half of it: how the command ended is to be kept, too, before it is answered.
+        yield Database("postgresql", writer, reader, alone, lessor, within=patience / 2)
     finally:
         await lessor.close()
         await alone.close()

@@ -13,6 +13,10 @@ class StoreBusy(StoreError):
     """Somebody else held the database for longer than ``storage.busy_timeout``; trying again may help."""
 
 
+class StoreUncertain(StoreError):
+    """The database has not said what became of a change: it may or may not be kept."""
+
+
 class StoreDamaged(StoreError):
     """The file is not a sound socbot store. It was left as it is: restore a backup."""
 

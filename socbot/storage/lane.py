@@ -11,7 +11,7 @@ from anyio.lowlevel import current_token
 
 from socbot.dispatch.clock import Clock
 from socbot.storage.connection import Connection, Session
-from socbot.storage.errors import StoreBusy, StoreError
+from socbot.storage.errors import StoreBusy, StoreError, StoreUncertain
 
 T = TypeVar("T")
 
@@ -22,12 +22,12 @@ GROUP = 64
 class _Ticket(Generic[T]):
     """One work that somebody waits for."""
 
-    __slots__ = ("abandoned", "deadline", "done", "error", "post", "result", "work")
+    __slots__ = ("abandoned", "begun", "deadline", "done", "error", "post", "result", "work")
 
     def __init__(self, work: Callable[[Connection], T], deadline: float) -> None:
         self.work = work
         self.deadline = deadline
-        self.abandoned = False
+        self.abandoned = self.begun = False
         self.done = anyio.Event()
         self.post = _poster()
         self.error: BaseException | None = None
@@ -64,6 +64,8 @@ class Lane:
         self._patience = patience
         self._group = group
         self._session: Session | None = None
+        self._state = threading.Lock()
+        self._at_work = self._overdue = False
         self._tickets: SimpleQueue[_Ticket[Any] | _Parking | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._closed = False
@@ -74,21 +76,36 @@ class Lane:
         """How many works have not begun."""
         return self._tickets.qsize()
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    async def run(self, work: Callable[[Connection], T], within: float | None = None) -> T:
         """Return what ``work`` returns, after the commit; raise what it raises, after the rollback.
 
         If the caller is cancelled, work that has begun is finished and committed; work that has not is dropped.
 
+        :param within: seconds after which the caller waits no longer, for its turn too; nobody else waits then for
+            the transaction that is under way
         :raises StoreError: if the transaction could not be begun or committed
+        :raises StoreBusy: if the work had not begun ``within`` that time, and is not done
+        :raises StoreUncertain: if it had begun
         """
         if self._closed:
             raise StoreError("the database is closed")
         ticket = _Ticket(work, self._clock.monotonic() + self._patience)
         self._tickets.put(ticket)
         try:
-            await ticket.done.wait()
+            if within is None:
+                await ticket.done.wait()
+            else:
+                with anyio.move_on_after(0.0 if self._overdue else within):
+                    await ticket.done.wait()
         finally:
-            ticket.abandoned = True
+            with self._state:
+                ticket.abandoned = True
+        if not ticket.done.is_set():
+            with self._state:
+                self._overdue = self._at_work
+            if ticket.begun:
+                raise StoreUncertain("the database has not answered in time: the change may or may not be kept")
+            raise StoreBusy("the database has not answered in time; nothing was changed")
         if ticket.error is not None:
             raise ticket.error
         return ticket.result
@@ -156,8 +173,13 @@ class Lane:
     def _run(self, group: list[_Ticket[Any]]) -> None:
         """Run ``group`` as one transaction, and answer every ticket in it."""
         pending = group
+        self._at_work = True
         try:
             session, pending = self._begin(group)
+            with self._state:
+                pending = [ticket for ticket in pending if not ticket.abandoned]
+                for ticket in pending:
+                    ticket.begun = True
             self._work(session, pending)
         # The boundary between two threads: whatever goes wrong here belongs to those who wait over there, and there
         # is no cancellation on this side.
@@ -166,6 +188,8 @@ class Lane:
                 self._session.rollback()
             for ticket in pending:
                 ticket.error = ticket.error or error
+        with self._state:
+            self._at_work = self._overdue = False
         _answer(group)
 
     def _begin(self, group: list[_Ticket[Any]]) -> tuple[Session, list[_Ticket[Any]]]:

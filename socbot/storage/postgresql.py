@@ -24,6 +24,7 @@ from socbot.storage.errors import (
     StoreError,
     StoreFull,
     StoreReadOnly,
+    StoreUncertain,
 )
 from socbot.storage.migrations import Revisions, standing, upgrade
 
@@ -122,7 +123,7 @@ class PostgresSession:
             if status == "aborted":
                 raise StoreError(f"the connection was lost during the commit; nothing was kept ({lost})") from lost
             waiting.wait(_ASK_AGAIN)
-        raise StoreError(
+        raise StoreUncertain(
             f"the connection was lost during the commit: the change may or may not be kept ({lost})"
         ) from lost
 

@@ -7,10 +7,12 @@ from random import Random
 import anyio
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from socbot.bot import Bot
 from socbot.config import StorageConfig
 from socbot.dispatch.clock import SystemClock
+from socbot.dispatch.context import Context
 from socbot.dispatch.outcomes import Outcome
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database, StoreError
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.alone
 
 CLOCK = SystemClock()
 PATIENCE = 1.0
+DEFAULT = StorageConfig().busy_timeout
 MOST = 5
 """Three connections that are kept, one of them lost and not yet closed, and one that asks what became of a commit."""
 
@@ -58,6 +61,11 @@ def add(connection: Connection, key: str) -> None:
 def keys_in(url: str) -> set[str]:
     with psycopg.connect(url) as connection:
         return {key for (key,) in connection.execute("SELECT key FROM settings")}
+
+
+def listed_in(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        return {subject for (subject,) in connection.execute("SELECT subject FROM blacklist")}
 
 
 @asynccontextmanager
@@ -97,11 +105,20 @@ async def test_a_commit_of_which_nobody_can_tell_is_told_as_uncertain(proxy: Pro
 
 
 @pytest.mark.promise("P47")
-@pytest.mark.parametrize("fault", ["reset", "down", "half open", pytest.param("3 s late", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("fault", "patience"),
+    [
+        ("reset", PATIENCE),
+        ("down", PATIENCE),
+        ("half open", PATIENCE),
+        pytest.param("half open", DEFAULT, marks=pytest.mark.slow),
+        pytest.param("3 s late", DEFAULT, marks=pytest.mark.slow),
+    ],
+)
 async def test_a_command_ends_in_time_and_the_store_is_back_soon(
-    fault: str, proxy: Proxy, url: str, make_bot: MakeBot
+    fault: str, patience: float, proxy: Proxy, url: str, make_bot: MakeBot
 ) -> None:
-    async with make_bot(storage=through(proxy, url)) as bot:
+    async with make_bot(storage=replace(through(proxy, url), busy_timeout=patience)) as bot:
         assert (await bot.dispatch(owner_said("!blacklist_add user 900 spam"))).status == "ok"
         if fault == "reset":
             proxy.reset()
@@ -111,8 +128,7 @@ async def test_a_command_ends_in_time_and_the_store_is_back_soon(
             proxy.swallows = True
         else:
             proxy.latency = 3.0
-        outcome = await timely(bot, "!blacklist_add user 901 more spam")
-        assert outcome.reply is not None
+        outcomes = [await timely(bot, text) for text in ("!blacklist_add user 901 more spam", "!signals")]
         refused = await bot.dispatch(said("!ping", "900"))
         assert (refused.status, refused.refused_by) == ("refused", "blacklist")  # from memory
         assert (await bot.dispatch(said("!ping", "902"))).status == "ok"
@@ -123,10 +139,54 @@ async def test_a_command_ends_in_time_and_the_store_is_back_soon(
             while (await timely(bot, "!blacklist_add user 903 spam again")).status != "ok":  # noqa: ASYNC110 (as an owner does)
                 await anyio.sleep(0.1)
         assert proxy.most <= MOST
+    if fault == "reset":
+        assert [outcome.status for outcome in outcomes] == ["ok", "ok"]
+        return
+    for outcome in outcomes:
+        assert outcome.reply is not None
+        assert outcome.reply.text.startswith("That failed, because the store does not work just now")
+    assert listed_in(url) == {"900", "903"}, "what is said to have failed is not done later"
+
+
+@pytest.mark.promise("P47")
+async def test_a_change_that_had_begun_is_told_as_uncertain(proxy: Proxy, url: str, make_bot: MakeBot) -> None:
+    async with make_bot(storage=through(proxy, url)) as bot:
+
+        def lose(connection: Connection) -> None:
+            add(connection, "lost")
+            proxy.swallows = True
+
+        @bot.dispatcher.command("change")
+        async def change(ctx: Context) -> None:
+            "Changes something."
+            await bot.database.write(lose)
+
+        outcome = await timely(bot, "!change")
+        proxy.swallows = False
+        proxy.reset()
+        assert outcome.reply is not None
+        assert outcome.reply.text.startswith("The store has not answered: look whether that was done")
+
+
+@pytest.mark.promise("P47")
+async def test_a_command_that_says_how_long_it_takes_is_waited_for(proxy: Proxy, url: str, make_bot: MakeBot) -> None:
+    async with make_bot(storage=through(proxy, url)) as bot:
+
+        @bot.dispatcher.command("change", timeout=20.0)
+        async def change(ctx: Context) -> str:
+            "Changes something."
+            await bot.database.write(lambda connection: add(connection, "slowly"))
+            return "done"
+
+        proxy.latency = 0.7 * PATIENCE  # for each of its statements, and half of it is a command's patience
+        outcome = await bot.dispatch(owner_said("!change"))
+        proxy.latency = 0.0
+        assert outcome.status == "ok"
+    assert "slowly" in keys_in(url)
 
 
 async def timely(bot: Bot, text: str) -> Outcome:
-    with anyio.fail_after(5.5):
+    with anyio.fail_after(5):
         return await bot.dispatch(owner_said(text))
 
 
