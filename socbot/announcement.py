@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from socbot.config import StorageConfig
+from socbot.documents import UNDECODABLE
 from socbot.folders import make_private_folder
 
 _MOST = 4_096
@@ -60,5 +61,5 @@ def read(path: Path) -> Announcement | None:
     try:
         with path.open("rb") as file:
             return msgspec.json.decode(file.read(_MOST), type=Announcement)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (OSError, *UNDECODABLE):
         return None

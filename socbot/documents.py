@@ -1,9 +1,14 @@
 """YAML within bounds: read in one piece, or refused with the line."""
 
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
+
+import msgspec
 
 MAX_DEPTH = 16
 MAX_NODES = 20_000
+
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what is expected: its own error for most, Python's for some."""
 
 _TAGS = frozenset(("map", "seq", "str", "int", "float", "bool", "null", "timestamp"))
 

@@ -24,6 +24,7 @@ from socbot.config import Config
 from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import SystemClock
 from socbot.dispatch.replies import plain, printable
+from socbot.documents import UNDECODABLE
 from socbot.exit_codes import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, EXIT_USAGE
 from socbot.version import VERSION
 
@@ -132,7 +133,7 @@ class Source:
         if answer.status_code == 200:
             try:
                 return msgspec.json.decode(answer.content)
-            except msgspec.DecodeError:
+            except UNDECODABLE:
                 raise NotServed(f"what answers at {self._where.url} is no socbot") from None
         if answer.status_code in (401, 403) and needed:
             raise TokenRefused(f"the bot at {self._where.url} refuses this token: {_detail(answer)}")
@@ -160,7 +161,7 @@ def _detail(answer: httpx.Response) -> str:
     try:
         found = msgspec.json.decode(answer.content)
         return str(found.get("detail") or found.get("title") or answer.reason_phrase)
-    except (msgspec.DecodeError, AttributeError):
+    except (*UNDECODABLE, AttributeError):
         return answer.reason_phrase
 
 

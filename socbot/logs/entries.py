@@ -8,6 +8,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from socbot.documents import UNDECODABLE
+
 GRAVITY: Final = {"DEBUG": 0, "INFO": 1, "WARNING": 2, "ERROR": 3, "CRITICAL": 4}
 
 _TEXT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:,\d{3})? - (.{1,200}?) - ([A-Z]{3,10}) - (.*)", re.DOTALL)
@@ -76,7 +78,7 @@ def entry_of(line: str) -> Entry:
     if line.startswith("{"):
         try:
             found = msgspec.json.decode(line, type=_Json)
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             return Entry(None, "", "", line)
         head, _, rest = found.message.partition("\n")
         more = "\n".join(filter(None, (rest, found.exception)))

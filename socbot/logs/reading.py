@@ -12,6 +12,7 @@ from typing import BinaryIO, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from socbot.documents import UNDECODABLE
 from socbot.logs.files import parts_of
 
 BLOCK = 256 * 1024
@@ -185,7 +186,7 @@ def _stamp(line: str, hour_of: Callable[[float], str]) -> tuple[str, str]:
         try:
             found = msgspec.json.decode(line, type=_Line)
             return hour_of(found.time), found.level or "other"
-        except (msgspec.DecodeError, ValueError, OverflowError, OSError):
+        except (*UNDECODABLE, ValueError, OverflowError, OSError):
             return "", "other"
     match = _TEXT.match(line)
     return (match[1], match[2]) if match else ("", "other")

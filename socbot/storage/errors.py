@@ -1,5 +1,10 @@
 """The ways in which the store can fail, one class for each that somebody handles differently."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from socbot.documents import UNDECODABLE
+
 
 class StoreError(Exception):
     """The store could not do what was asked. Nothing of the work was kept, unless the text says otherwise."""
@@ -49,3 +54,15 @@ class StoreTooNew(StoreError):
         super().__init__(
             f"the store is at revision {revision!r}, which is newer than this socbot: install the newer one"
         )
+
+
+@contextmanager
+def decoding(what: str) -> Iterator[None]:
+    """Within the block it is decoded what was stored.
+
+    :raises StoreDamaged: naming ``what``, if it is not what was written
+    """
+    try:
+        yield
+    except UNDECODABLE as error:
+        raise StoreDamaged(f"{what} cannot be read ({error})") from error

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from socbot.config import StorageConfig
 from socbot.storage.connection import Connection, Dialect, Row
-from socbot.storage.errors import StoreDamaged, StoreError, StoreTooNew
+from socbot.storage.errors import StoreDamaged, StoreError, StoreTooNew, decoding
 from socbot.storage.migrations import RELEASED, Revisions, snapshot, standing, upgrade
 from socbot.storage.sqlite import SqliteSession
 
@@ -224,12 +224,11 @@ def _unpacked(content: bytes, name: str) -> Iterator[list[list[Any]]]:
     at = 0
     while at < len(content):
         end = at + _LENGTH.size + int.from_bytes(content[at : at + _LENGTH.size], "little")
-        try:
-            if end > len(content):
-                raise ValueError("they were cut off")
-            yield msgspec.msgpack.decode(memoryview(content)[at + _LENGTH.size : end], type=list[list[Any]])
-        except (ValueError, RecursionError) as error:
-            raise StoreDamaged(f"the rows in {name} cannot be read ({error})") from None
+        if end > len(content):
+            raise StoreDamaged(f"the rows in {name} were cut off")
+        with decoding(f"a part of the rows in {name}"):
+            rows = msgspec.msgpack.decode(memoryview(content)[at + _LENGTH.size : end], type=list[list[Any]])
+        yield rows
         at = end
 
 
@@ -276,10 +275,8 @@ class RowCheck:
 
 
 def _shape(content: bytes) -> Shape:
-    try:
+    with decoding(SHAPE):
         return msgspec.json.decode(content, type=Shape)
-    except (ValueError, RecursionError) as error:
-        raise StoreDamaged(f"{SHAPE} cannot be read ({error})") from None
 
 
 def _table_of(name: str) -> str:

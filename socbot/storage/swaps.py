@@ -20,6 +20,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
+from socbot.documents import UNDECODABLE
 from socbot.folders import sync_folder
 from socbot.storage.errors import StoreDamaged
 
@@ -161,7 +162,7 @@ def _read(path: Path) -> Journal | None:
         return msgspec.json.decode(path.read_bytes(), type=Journal)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         raise StoreDamaged(f"{path} is no journal of a restore: delete it, and restore a backup") from None
 
 

@@ -12,6 +12,7 @@ from socbot.dispatch.arguments import parse_reference
 from socbot.dispatch.errors import InvalidArgument, UserError
 from socbot.dispatch.messages import GuildRef, UserRef
 from socbot.dispatch.replies import escape
+from socbot.documents import UNDECODABLE
 from socbot.systems.blacklist import Entry, Kind
 from socbot.systems.exports import from_csv, to_csv, to_json
 
@@ -75,7 +76,7 @@ def read(content: bytes, platform: str, now: float) -> Read:
 def _from_json(content: bytes, platform: str, now: float) -> list[Entry]:
     try:
         file = msgspec.json.decode(content, type=_File)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise UnreadableFile(f"That is no blacklist: {escape(str(error), 200)}.") from None
     if file.blacklist is not None:
         return file.blacklist

@@ -8,6 +8,7 @@ from socbot.dispatch.clock import Clock
 from socbot.dispatch.messages import Identity
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
+from socbot.storage.errors import decoding
 
 KEY_SETTING = "analytics.hash_key"
 """The row of ``settings`` that holds the key. Whoever has it can tell people from their pseudonyms: never shown."""
@@ -87,4 +88,5 @@ class Pseudonyms:
 
 def _stored_key(connection: Connection) -> str | None:
     rows = connection.execute("SELECT value FROM settings WHERE key = :key", {"key": KEY_SETTING})
-    return str(msgspec.json.decode(rows[0][0])) if rows else None
+    with decoding(f"the setting {KEY_SETTING}"):
+        return msgspec.json.decode(rows[0][0], type=str) if rows else None

@@ -13,6 +13,7 @@ from socbot.dispatch.clock import Clock
 from socbot.documents import ConfigError
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
+from socbot.storage.errors import decoding
 from socbot.systems.identities import KEY_SETTING
 
 Commit: TypeAlias = Callable[[], None]
@@ -100,7 +101,8 @@ class Settings:
         )
         problems = []
         for key, value, set_by, set_at in rows:
-            override = Override(msgspec.json.decode(value), set_by, set_at)
+            with decoding(f"the setting {key}"):
+                override = Override(msgspec.json.decode(value), set_by, set_at)
             if "." not in key or key.startswith("pipeline."):
                 self._overrides[key] = override
             elif key.partition(".")[0] in EDITABLE:

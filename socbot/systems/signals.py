@@ -16,6 +16,7 @@ from socbot.jobs.schedules import Every
 from socbot.redaction import redact as redact_shapes
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
+from socbot.storage.errors import decoding
 from socbot.systems.identities import storable
 from socbot.tracebacks import Redact
 
@@ -269,7 +270,8 @@ def _encoded(fields: tuple[tuple[str, str], ...]) -> str:
 
 def _signal(row: Sequence[Any]) -> Signal:
     values = dict(zip(_COLUMNS.replace("signal_id", "id").split(", "), row, strict=True))
-    return msgspec.convert(values | {"fields": msgspec.json.decode(values["fields"])}, Signal)
+    with decoding(f"the signal {values['id']}"):
+        return msgspec.convert(values | {"fields": msgspec.json.decode(values["fields"])}, Signal)
 
 
 class _Wanted(Struct, frozen=True):

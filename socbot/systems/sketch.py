@@ -12,6 +12,8 @@ from operator import add, mul, sub
 import msgspec
 from msgspec import Struct
 
+from socbot.documents import UNDECODABLE
+
 ACCURACY = 0.005
 """The relative error of a quantile, at most."""
 
@@ -126,7 +128,7 @@ class Sketch:
         """:raises ValueError: if ``packed`` was not made by ``to_bytes``"""
         try:
             found = _decode(packed)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise ValueError(f"not a sketch: {error}") from None
         if found.first < _FIRST or found.first + len(found.counts) - 1 > _LAST:
             raise ValueError("not a sketch: its buckets lie outside the range")

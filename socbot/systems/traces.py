@@ -1,5 +1,6 @@
 """Traces: the way that each of the last commands took through the chain, for as long as anybody may ask."""
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from socbot.dispatch.clock import Clock
 from socbot.dispatch.errors import describe
 from socbot.dispatch.messages import Identity
 from socbot.dispatch.outcomes import Kind, Mode, Outcome, Stage, Step, Trace, Verdict
+from socbot.documents import UNDECODABLE
 from socbot.jobs.job import Job
 from socbot.jobs.schedules import Every
 from socbot.storage.connection import Connection
@@ -25,6 +27,9 @@ _ID = re.compile(r"[A-Z0-9-]{1,40}", re.ASCII)
 _PLACE = re.compile(r"(\d{1,18})-(\d{1,4})", re.ASCII)
 _LOOKED_AT, _ROWS = 20_000, 5_000  # what one search reads at most: some 40 ms
 _TOGETHER = 1_000  # traces that are read by one statement
+_DAMAGE = (*UNDECODABLE, IndexError)  # a trace may also name a place in the chain that there is not
+
+_log = logging.getLogger(__name__)
 
 
 class TraceRecord(Struct, frozen=True):
@@ -139,6 +144,8 @@ _decode = msgspec.msgpack.Decoder(list[_Packed]).decode
 class Traces:
     """The last traces: at most ``max_traces`` and a fifth more, for ``trace_retention_days``.
 
+    What is damaged in the store is left out, and told in the log.
+
     :param flush: writes what was recorded and is still in memory
     """
 
@@ -156,6 +163,7 @@ class Traces:
         self._config = config
         self._pseudonyms = pseudonyms
         self._since_trimmed = 0
+        self._damage = _Damage()
 
     def configure(self, config: AnalyticsConfig) -> None:
         self._config = config
@@ -196,7 +204,7 @@ class Traces:
         if not _ID.fullmatch(key):
             return None
         await self._flush()
-        return await self._database.read(lambda connection: _find(connection, key))
+        return await self._database.read(lambda connection: _find(connection, key, self._damage))
 
     async def newest(self, wanted: Wanted = Wanted(), count: int = 50, before: str = "") -> Found:  # noqa: B008 (frozen)
         """The newest traces that are ``wanted``, at most ``count``.
@@ -210,7 +218,7 @@ class Traces:
         if before and place is None:
             raise ValueError(f"before: {before!r} is no place in the traces")
         row, position = (int(place[1]), int(place[2])) if place else (2**62, 0)
-        search = _Search(wanted, self._subjects(wanted.person), count)
+        search = _Search(wanted, self._subjects(wanted.person), count, self._damage)
         await self._flush()
         return await self._database.read(lambda connection: search.run(connection, row, position))
 
@@ -237,13 +245,21 @@ class Traces:
 
 
 def erase(connection: Connection, platform: str, subjects: Container[str]) -> int:
-    """Delete the traces of one person, by any of the names in ``subjects``; the result is how many."""
+    """Delete the traces of one person, by any of the names in ``subjects``; the result is how many.
+
+    A row that is damaged goes too: nobody can tell that nothing in it is theirs.
+    """
     erased, last = 0, 0
     while rows := connection.execute(
-        "SELECT id, packed FROM traces WHERE id > :last ORDER BY id LIMIT 50", {"last": last}
+        "SELECT id, count, packed FROM traces WHERE id > :last ORDER BY id LIMIT 50", {"last": last}
     ):
-        for last, packed in rows:
-            traces = _decode(packed)
+        for last, count, packed in rows:
+            try:
+                traces = _decode(packed)
+            except UNDECODABLE:
+                erased += count
+                _rewrite(connection, last, ())
+                continue
             left = [each for each in traces if each.platform != platform or each.subject not in subjects]
             if len(left) < len(traces):
                 erased += len(traces) - len(left)
@@ -298,22 +314,37 @@ class _Packer:
         )
 
 
-def _find(connection: Connection, key: str) -> TraceRecord | None:
+class _Damage:
+    """Says of each row once that there is something in it that cannot be read: searches come by again and again."""
+
+    def __init__(self) -> None:
+        self._rows: set[int] = set()
+
+    def tell(self, row: int, error: Exception) -> None:
+        if row not in self._rows:
+            self._rows.add(row)
+            _log.warning("a trace cannot be read, and is left out (row %d: %s)", row, error)
+
+
+def _find(connection: Connection, key: str, damage: _Damage) -> TraceRecord | None:
     """``key`` is in capitals, and has nothing in it that means something to LIKE."""
     for (trace_id,) in connection.execute("SELECT trace_id FROM errors WHERE error_id = :key", {"key": key}):
         key = trace_id
-    for (packed,) in connection.execute("SELECT packed FROM traces WHERE ids LIKE :key", {"key": f"% {key} %"}):
-        for each in _decode(packed):
-            if each.trace_id == key:
-                return _record(each)
+    for row, packed in connection.execute("SELECT id, packed FROM traces WHERE ids LIKE :key", {"key": f"% {key} %"}):
+        try:
+            for each in _decode(packed):
+                if each.trace_id == key:
+                    return _record(each)
+        except _DAMAGE as error:
+            damage.tell(row, error)
     return None
 
 
 class _Search:
     """A search through what is stored, from the newest on."""
 
-    def __init__(self, wanted: Wanted, subjects: Container[str], count: int) -> None:
-        self._wanted, self._subjects, self._count = wanted, subjects, count
+    def __init__(self, wanted: Wanted, subjects: Container[str], count: int, damage: _Damage) -> None:
+        self._wanted, self._subjects, self._count, self._damage = wanted, subjects, count, damage
         self._found: list[TraceRecord] = []
         self._looked_at = 0
         self._back_to: float | None = None
@@ -321,15 +352,30 @@ class _Search:
     def run(self, connection: Connection, row: int, position: int) -> Found:
         """Begin before ``position`` in ``row``; rows and positions are counted upwards with time."""
         last = ""
-        for id, traces in _stored(connection, row):
+        for id, traces in self._stored(connection, row):
             for place in range(min(position, len(traces)) if id == row else len(traces), 0, -1):
                 if len(self._found) == self._count or self._looked_at == _LOOKED_AT:
                     return self._ended(connection, last)
-                glance, last = _glance(traces[place - 1]), f"{id}-{place - 1}"
-                self._looked_at, self._back_to = self._looked_at + 1, glance.at
-                if self._is_wanted(glance):
-                    self._found.append(_record(_whole(traces[place - 1])))
+                last = f"{id}-{place - 1}"
+                self._look_at(traces[place - 1], id)
         return self._ended(connection, last)
+
+    def _stored(self, connection: Connection, row: int) -> Iterator[tuple[int, list[msgspec.Raw]]]:
+        for id, packed in _stored(connection, row):
+            try:
+                yield id, _apart(packed)
+            except _DAMAGE as error:
+                self._damage.tell(id, error)
+
+    def _look_at(self, packed: msgspec.Raw, row: int) -> None:
+        self._looked_at += 1
+        try:
+            glance = _glance(packed)
+            self._back_to = glance.at
+            if self._is_wanted(glance):
+                self._found.append(_record(_whole(packed)))
+        except _DAMAGE as error:
+            self._damage.tell(row, error)
 
     def _ended(self, connection: Connection, last: str) -> Found:
         older = last if last and _is_any_before(connection, last) else ""
@@ -355,7 +401,7 @@ def _acted(glance: _Glance) -> Iterator[str]:
         yield from (stages[position][0] for position in glance.verdicts)
 
 
-def _stored(connection: Connection, row: int) -> Iterator[tuple[int, list[msgspec.Raw]]]:
+def _stored(connection: Connection, row: int) -> Iterator[tuple[int, bytes]]:
     """Rows of traces from ``row`` backwards, read a few at a time; as many as one search may look at."""
     rows = connection.execute(
         "SELECT id, count FROM traces WHERE id <= :row ORDER BY id DESC LIMIT :most", {"row": row, "most": _ROWS}
@@ -366,7 +412,7 @@ def _stored(connection: Connection, row: int) -> Iterator[tuple[int, list[msgspe
             {"first": some[0][0], "last": some[-1][0]},
         )
         for id, each in packed:
-            yield id, _apart(each)
+            yield id, each
 
 
 def _batches(rows: Sequence[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:

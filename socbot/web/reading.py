@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 
 from socbot.dispatch.errors import describe
+from socbot.documents import UNDECODABLE
 from socbot.web.problems import Turned
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ async def decoded(request: web.Request, kind: type[T], limit: int, *, empty: byt
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
         raise Turned(422, describe(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         raise Turned(400, "The body has to be JSON in UTF-8, and not nested deeply.") from None
 
 

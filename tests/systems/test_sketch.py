@@ -74,7 +74,17 @@ def test_what_no_clock_can_measure_counts_as_zero_or_as_the_longest() -> None:
     assert sketch.quantile(0.5) == pytest.approx(0.0, abs=1e-9)
 
 
-@pytest.mark.parametrize("packed", [b"", b"\x01", b"\xc1", b"\x95\x01\x02\x03\xce\x7f\xff\xff\xff\x91\x01"])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"",
+        b"\x01",
+        b"\xc1",
+        b"\x95\x01\x02\x03\xce\x7f\xff\xff\xff\x91\x01",
+        b"\x96\x01\x02\x03\x04\x90" + b"\x91" * 100_000,
+    ],
+    ids=range(5),
+)
 def test_what_is_no_sketch_is_refused(packed: bytes) -> None:
     with pytest.raises(ValueError, match="not a sketch"):
         Sketch.from_bytes(packed)

@@ -1,5 +1,8 @@
+import logging
+from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from socbot.config import AnalyticsConfig, StorageConfig
@@ -188,6 +191,68 @@ async def test_what_is_no_place_is_refused(storage: StorageConfig, before: str) 
         with pytest.raises(ValueError, match="no place in the traces"):
             await world.traces.newest(before=before)
         assert (await world.traces.newest(before="7-9999")).traces == ()
+
+
+# -- damage -------------------------------------------------------------------------------------------
+
+
+async def put(world: Observed, row: int, packed: bytes) -> None:
+    sql = "UPDATE traces SET packed = :packed WHERE id = :row"
+    await world.database.write(lambda connection: connection.change(sql, {"packed": packed, "row": row}))
+
+
+@pytest.mark.promise("P30")
+@pytest.mark.parametrize(
+    "packed",
+    [b"\x91" * 100_000, b"\x81\x01" * 100_000, b"\x91\x91\xa1\xff", b"\xc1", b""],
+    ids=["deep lists", "deep maps", "no UTF-8", "no msgpack", "nothing"],
+)
+async def test_a_damaged_row_is_left_out_and_said_once(
+    either_storage: StorageConfig, caplog: pytest.LogCaptureFixture, packed: bytes
+) -> None:
+    async with observed(either_storage) as world:
+        older = await told(world)
+        await world.telemetry.flush()
+        lost = trace_id(await world.say("!ping", "8"))
+        await world.telemetry.flush()
+        [(row,)] = await world.rows("SELECT MAX(id) FROM traces")
+        await put(world, row, packed)
+        newer = await told(world)
+        with caplog.at_level(logging.WARNING, "socbot.systems.traces"):
+            for _ in range(2):
+                assert await world.traces.find(lost) is None
+                assert [id for page in await all_pages(world, Wanted(), 4) for id in page] == newer + older
+        assert [record.getMessage().partition(",")[0] for record in caplog.records] == ["a trace cannot be read"]
+        erased = await world.erasure.forget(("local", "7"))
+        assert [each.count for each in erased if each.place == "traces"] == [7]
+        assert await world.rows(f"SELECT id FROM traces WHERE id = {row}") == [], "it may have been theirs"
+
+
+async def test_a_trace_in_which_somebody_acted_who_is_not_in_the_chain_is_left_out(storage: StorageConfig) -> None:
+    async with observed(storage) as world:
+        ids = await told(world)
+        [(row, whole)] = await world.rows("SELECT id, packed FROM traces")
+        traces = msgspec.msgpack.decode(whole)
+        traces[0][-2] = {9: "refused"}
+        await put(world, row, msgspec.msgpack.encode(traces))
+        assert await all_pages(world, Wanted(middleware="door"), 50) == [[ids[3]]]
+
+
+@pytest.mark.promise("P30")
+async def test_no_changed_byte_breaks_a_search_or_an_erasure(storage: StorageConfig) -> None:
+    async with observed(storage) as world:
+        ids = await told(world)
+        [(row, whole)] = await world.rows("SELECT id, packed FROM traces")
+        for place in Random(30).sample(range(len(whole)), 250):
+            changed = bytearray(whole)
+            changed[place] ^= 1 << place % 8
+            await put(world, row, bytes(changed))
+            found = [record.trace_id for record in (await world.traces.newest()).traces]
+            assert len(set(found) - set(ids)) <= 1, place
+            for id in ids:
+                await world.traces.find(id)
+            await world.traces.newest(Wanted(middleware="door", person=("local", "7")))
+        await world.erasure.forget(("local", "7"))
 
 
 async def test_each_step_says_when_it_was_entered(storage: StorageConfig) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from socbot.documents import UNDECODABLE
 from socbot.systems.backup.errors import Damaged, TooNewBackup
 from socbot.systems.backup.keys import Signer
 
@@ -119,7 +120,7 @@ def read(body: bytes, trailer: bytes) -> Manifest:
     try:
         _check_format(body)
         manifest = msgspec.json.decode(body, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise Damaged("", f"the manifest cannot be read: {error}") from None
     if (manifest.signed_by is not None) != (trailer[32:64] != _UNSIGNED):
         raise Damaged("", "the manifest's signature was taken away")

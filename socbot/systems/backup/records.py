@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from socbot.storage.connection import Connection
+from socbot.storage.errors import decoding
 from socbot.systems.backup.manifest import Type
 from socbot.systems.backup.retention import Known
 from socbot.systems.backup.shelf import Backup
@@ -115,7 +116,8 @@ def drills(connection: Connection, limit: int) -> tuple[Drill, ...]:
     rows = connection.execute(
         "SELECT name, at, seconds, passed, steps FROM backup_drills ORDER BY id DESC LIMIT :limit", {"limit": limit}
     )
-    return tuple(
-        Drill(name, at, seconds, bool(passed), msgspec.json.decode(steps, type=tuple[DrillStep, ...]))
-        for name, at, seconds, passed, steps in rows
-    )
+    with decoding("a drill"):
+        return tuple(
+            Drill(name, at, seconds, bool(passed), msgspec.json.decode(steps, type=tuple[DrillStep, ...]))
+            for name, at, seconds, passed, steps in rows
+        )

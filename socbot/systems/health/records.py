@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from socbot.storage.connection import Connection, Row
+from socbot.storage.errors import decoding
 from socbot.systems.health.checks import Status, worst
 
 
@@ -81,7 +82,8 @@ def write_round(connection: Connection, round: Round) -> None:
 
 def last_round(connection: Connection) -> Round | None:
     rows = connection.execute("SELECT at, status, checks FROM health_rounds ORDER BY at DESC LIMIT 1")
-    return _round(rows[0]) if rows else None
+    with decoding("the last round of health"):
+        return _round(rows[0]) if rows else None
 
 
 def rounds(connection: Connection, since: float) -> tuple[Round, ...]:
@@ -89,7 +91,8 @@ def rounds(connection: Connection, since: float) -> tuple[Round, ...]:
     rows = connection.execute(
         "SELECT at, status, checks FROM health_rounds WHERE at >= :since ORDER BY at", {"since": since}
     )
-    return tuple(map(_round, rows))
+    with decoding("a round of health"):
+        return tuple(map(_round, rows))
 
 
 class _Brief(Struct, frozen=True):
@@ -130,11 +133,12 @@ def course(connection: Connection, since: float, until: float, steps: int) -> tu
     )
     sums: dict[tuple[str, int], _Sums] = {}
     well, length = 0, max(1.0, until - since) / steps
-    for at, status, checks in rows:
-        well += status == "healthy"
-        number = min(steps - 1, int((at - since) / length))
-        for result in _briefs(checks):
-            sums.setdefault((result.name, number), _Sums()).add(result)
+    with decoding("a round of health"):
+        for at, status, checks in rows:
+            well += status == "healthy"
+            number = min(steps - 1, int((at - since) / length))
+            for result in _briefs(checks):
+                sums.setdefault((result.name, number), _Sums()).add(result)
     found = (
         Step(check, number, each.status, each.rounds, each.healthy, each.total / each.figures if each.figures else None)
         for (check, number), each in sums.items()

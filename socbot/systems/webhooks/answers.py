@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from socbot.documents import UNDECODABLE
 from socbot.systems.webhooks.model import WebhookType
 
 Meaning: TypeAlias = Literal["taken", "again", "never"]
@@ -60,7 +61,7 @@ def decoded(body: bytes) -> dict[str, object]:
     """The JSON object that ``body`` is; empty if it is none."""
     try:
         return msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNDECODABLE:
         return {}
 
 

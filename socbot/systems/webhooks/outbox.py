@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
+from socbot.documents import UNDECODABLE
 from socbot.storage.connection import Connection
+from socbot.storage.errors import decoding
 from socbot.systems.signals import SEVERITIES, Signal
 from socbot.systems.webhooks.endpoint import Row
 from socbot.systems.webhooks.model import Delivery, DeliveryState, Shown
@@ -68,7 +70,9 @@ def enqueue(connection: Connection, signal: Signal, most: int, now: float) -> li
     for name, type, triggers, severity in connection.execute(
         "SELECT name, type, triggers, severity FROM webhooks WHERE enabled = 1 ORDER BY name"
     ):
-        if _wants(msgspec.json.decode(triggers, type=tuple[str, ...]), severity, signal):
+        with decoding(f"what is sent to the webhook {name}"):
+            wanted = msgspec.json.decode(triggers, type=tuple[str, ...])
+        if _wants(wanted, severity, signal):
             more = _put(connection, name, type, signal, raw, now)
             told.append(Told(name, more, _drop(connection, name, most) if more else 0))
     return told
@@ -177,7 +181,7 @@ def _event(raw: str) -> Signal:
     """What was written; of what cannot be read, that much, so that it holds up nothing behind it."""
     try:
         return msgspec.json.decode(raw, type=Signal)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return Signal("?", "error", "warning", "An event that cannot be read", "", 0.0, 0.0)
 
 
@@ -367,14 +371,15 @@ _ROW = (
 
 def webhooks(connection: Connection) -> list[Row]:
     rows = connection.execute(f"SELECT {_ROW} FROM webhooks ORDER BY name")
-    return [
-        msgspec.convert(
-            dict(zip(Row.__struct_fields__, row, strict=True))
-            | {"triggers": msgspec.json.decode(row[4]), "enabled": bool(row[6])},
-            Row,
-        )
-        for row in rows
-    ]
+    with decoding("a webhook"):
+        return [
+            msgspec.convert(
+                dict(zip(Row.__struct_fields__, row, strict=True))
+                | {"triggers": msgspec.json.decode(row[4]), "enabled": bool(row[6])},
+                Row,
+            )
+            for row in rows
+        ]
 
 
 def keep(connection: Connection, row: Row) -> None:
