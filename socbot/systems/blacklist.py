@@ -247,7 +247,7 @@ class Blacklist:
             if key in self._mine and self._mine.pop(key) == each.expires_at and each.listed:
                 continue  # it counts from when this process made it: the wall clock may have been set since
             if each.listed:
-                self._remember(each.kind, each.identity, each.expires_at)
+                self._remember(each.kind, each.identity, each.expires_at, self._end_of(each.expires_at))
             else:
                 self._ends[each.kind].pop(each.identity, None)
 
@@ -292,7 +292,7 @@ class Blacklist:
         :raises StoreError: if it could not be stored; then nothing has changed
         """
         self._refuse_protected(kind, identity)
-        now = self.clock.time()
+        now, end = self.clock.time(), self.clock.monotonic() + (math.inf if duration is None else duration)
         entry = Entry(
             *(identity[0], kind, identity[1], storable(reason, MAX_REASON), by, now),
             None if duration is None else now + duration,
@@ -302,7 +302,7 @@ class Blacklist:
             async with self._changing:
                 was_listed = self.is_listed(kind, identity)
                 replaced = await self._database.write(lambda connection: _added(connection, entry, also))
-                self._changed(kind, identity, entry.expires_at)
+                self._changed(entry, end)
         return entry, replaced if was_listed else None
 
     async def remove(self, kind: Kind, identity: Identity, *, reason: str, by: str) -> Entry:
@@ -368,19 +368,23 @@ class Blacklist:
         for _, kind, identity, _ in due:
             del self._ends[kind][identity]
 
-    def _changed(self, kind: Kind, identity: Identity, expires_at: float | None) -> None:
-        """An entry was made or changed by this process."""
-        if self._mark is not None:
-            self._mine[kind, identity] = expires_at
-        self._remember(kind, identity, expires_at)
+    def _changed(self, entry: Entry, end: float) -> None:
+        """An entry was made or changed by this process.
 
-    def _remember(self, kind: Kind, identity: Identity, expires_at: float | None) -> None:
-        if expires_at is None:
-            self._ends[kind][identity] = math.inf
-            return
-        end = self.clock.monotonic() + expires_at - self.clock.time()
+        :param end: of it, in monotonic seconds
+        """
+        if self._mark is not None:
+            self._mine[entry.kind, entry.identity] = entry.expires_at
+        self._remember(entry.kind, entry.identity, entry.expires_at, end)
+
+    def _remember(self, kind: Kind, identity: Identity, expires_at: float | None, end: float) -> None:
         self._ends[kind][identity] = end
-        heapq.heappush(self._ending, (end, kind, identity, expires_at))
+        if expires_at is not None:
+            heapq.heappush(self._ending, (end, kind, identity, expires_at))
+
+    def _end_of(self, expires_at: float | None) -> float:
+        """In monotonic seconds, by what the wall clock says now."""
+        return math.inf if expires_at is None else self.clock.monotonic() + expires_at - self.clock.time()
 
     def _require_loaded(self) -> None:
         if self.problem is not None:
@@ -438,7 +442,7 @@ class Blacklist:
 
                 await self._database.write(store)
                 for number, entry in enumerate(taken):
-                    self._changed(entry.kind, entry.identity, entry.expires_at)
+                    self._changed(entry, self._end_of(entry.expires_at))
                     if number % 2_000 == 1_999:
                         await anyio.lowlevel.checkpoint()  # others run while a long list is read in
         return plan

@@ -117,6 +117,20 @@ async def test_a_step_of_the_wall_clock_neither_frees_nor_traps(
 
 
 @pytest.mark.promise("P33")
+@pytest.mark.parametrize("step", [-3600.0, 3600.0, -1.0, -1_700_000_000.0, 86_400.0])
+async def test_a_step_of_the_wall_clock_while_an_entry_is_stored_does_not_either(
+    blacklist: Blacklist, clock: FakeClock, step: float
+) -> None:
+    await blacklist.add(
+        "user", MALLORY, reason="", by="local:1", duration=50, also=lambda connection, entry: clock.step(step)
+    )
+    clock.forward(49.5)
+    assert blacklist.listed(MALLORY, None) == "user"
+    clock.forward(0.5)
+    assert blacklist.listed(MALLORY, None) is None
+
+
+@pytest.mark.promise("P33")
 async def test_after_a_restart_the_stored_end_counts(storage: StorageConfig, clock: FakeClock) -> None:
     async with opened(storage, clock) as blacklist:
         await blacklist.add("user", MALLORY, reason="", by="local:1", duration=100)
