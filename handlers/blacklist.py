@@ -220,7 +220,6 @@ def _change(change: Change, here: str) -> str:
     return f"{line}: {escape(change.reason, 200)}" if change.reason else line
 
 
-_MOST_READ = 8 * 1024 * 1024
 _MOST_FETCHED = 1024 * 1024
 
 
@@ -244,10 +243,9 @@ async def _content(file: Attachment | None) -> bytes:
     """:raises UserError: if there is nothing to read"""
     if file is None:
         raise InvalidArgument("file", "", "a file attached to the command, JSON or CSV, or an https address")
-    if file.size > _MOST_READ:
-        raise UserError(
-            f"The file `{escape(file.name, 100)}` is too large: at most {_MOST_READ // 2**20} MiB are read."
-        )
+    if file.size > blacklist_files.MAX_BYTES:
+        most = blacklist_files.MAX_BYTES // 2**20
+        raise UserError(f"The file `{escape(file.name, 100)}` is too large: at most {most} MiB are read.")
     try:
         return await file.read()
     except OSError as error:

@@ -1,9 +1,10 @@
 """The blacklist as a file: written as JSON or CSV, read back, and read as the older bot wrote it."""
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,12 +17,18 @@ from socbot.documents import UNDECODABLE
 from socbot.systems.blacklist import Entry, Kind
 from socbot.systems.exports import from_csv, to_csv, to_json
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
+MAX_ENTRIES = 50_000
 LATEST = 1e11
 """Seconds since 1970 beyond which a number is no moment."""
 
 _HEADER = Entry.__struct_fields__
 _OLDER_ZONE = "America/Los_Angeles"  # where the older bot ran: its times carry no zone
+
+
+E = TypeVar("E")
+K = TypeVar("K")
+Entries = TypeVar("Entries", list[msgspec.Raw], dict[str, msgspec.Raw])
 
 
 class UnreadableFile(UserError):
@@ -35,12 +42,24 @@ class _OlderEntry(Struct):
     expires_at: str | None = None
 
 
-class _File(Struct):
+class _Any(Struct, gc=False):
+    """Some map."""
+
+
+class _Shape(Struct):
     """Ours has a list, the older bot's had two maps by id."""
 
-    blacklist: list[Entry] | None = None
-    users: dict[str, _OlderEntry] | None = None
-    guilds: dict[str, _OlderEntry] | None = None
+    blacklist: list[_Any] | None = None
+    users: dict[str, _Any] | None = None
+    guilds: dict[str, _Any] | None = None
+
+
+class _File(Struct):
+    """The same, whose entries are read one by one."""
+
+    blacklist: list[msgspec.Raw] | None = None
+    users: dict[str, msgspec.Raw] | None = None
+    guilds: dict[str, msgspec.Raw] | None = None
 
 
 class Read(Struct, frozen=True):
@@ -63,9 +82,10 @@ def read(content: bytes, platform: str, now: float) -> Read:
     """
     if len(content) > MAX_BYTES:
         raise UnreadableFile(f"The file has more than {MAX_BYTES // 1024 // 1024} MiB.")
-    found = _from_json(content, platform, now) if content.lstrip()[:1] == b"{" else _from_csv(content)
+    for _ in _found(content, platform, now):
+        pass  # what is no blacklist is refused before anything is kept of it
     entries, refused = [], []
-    for entry in found:
+    for entry in _found(content, platform, now):
         try:
             entries.append(_checked(entry))
         except InvalidArgument as error:
@@ -73,23 +93,54 @@ def read(content: bytes, platform: str, now: float) -> Read:
     return Read(tuple(entries), tuple(refused))
 
 
-def _from_json(content: bytes, platform: str, now: float) -> list[Entry]:
+def _found(content: bytes, platform: str, now: float) -> Iterator[Entry]:
+    """
+    :raises UnreadableFile: at the first entry that cannot be read
+    """
     try:
-        file = msgspec.json.decode(content, type=_File)
-    except UNDECODABLE as error:
+        if re.match(rb"\s*\{", content):
+            yield from _from_json(content, platform, now)
+        else:
+            yield from _from_csv(content)
+    except (ValueError, RecursionError) as error:
         raise UnreadableFile(f"That is no blacklist: {escape(str(error), 200)}.") from None
+
+
+def _from_json(content: bytes, platform: str, now: float) -> Iterator[Entry]:
+    # Braces bound how many maps there are; reasons may have some, too.
+    if content.count(b"{") > 2 * MAX_ENTRIES:
+        raise UnreadableFile(f"The file has more than {MAX_ENTRIES:,} entries.")
+    msgspec.json.decode(content, type=_Shape)
+    file = msgspec.json.decode(content, type=_File)
     if file.blacklist is not None:
-        return file.blacklist
+        yield from (entry for _, entry in _each(enumerate(_bounded(file.blacklist), 1), _entry))
+        return
     if file.users is None and file.guilds is None:
         raise UnreadableFile("That is no blacklist: `blacklist`, `users` or `guilds` is expected in it.")
-    return [
-        *_older("user", file.users or {}, platform, now),
-        *_older("guild", file.guilds or {}, platform, now),
-    ]
+    yield from _older("user", _bounded(file.users or {}), platform, now)
+    yield from _older("guild", _bounded(file.guilds or {}), platform, now)
 
 
-def _older(kind: Kind, entries: dict[str, _OlderEntry], platform: str, now: float) -> Iterable[Entry]:
-    for id, entry in entries.items():
+_entry = msgspec.json.Decoder(Entry).decode
+_older_entry = msgspec.json.Decoder(_OlderEntry).decode
+
+
+def _each(entries: Iterable[tuple[K, msgspec.Raw]], read: Callable[[msgspec.Raw], E]) -> Iterator[tuple[K, E]]:
+    for name, raw in entries:
+        try:
+            yield name, read(raw)
+        except UNDECODABLE as error:
+            raise UnreadableFile(f"Entry {escape(str(name), 64)}: {escape(str(error), 200)}.") from None
+
+
+def _bounded(entries: Entries) -> Entries:
+    if len(entries) > MAX_ENTRIES:
+        raise UnreadableFile(f"The file has more than {MAX_ENTRIES:,} entries.")
+    return entries
+
+
+def _older(kind: Kind, entries: dict[str, msgspec.Raw], platform: str, now: float) -> Iterator[Entry]:
+    for id, entry in _each(entries.items(), _older_entry):
         added_at = now if entry.added_at is None else _older_moment(entry.added_at)
         expires_at = None if entry.expires_at is None else _older_moment(entry.expires_at)
         yield Entry(platform, kind, id, entry.reason, entry.added_by or "", added_at, expires_at, "import")
@@ -106,14 +157,14 @@ def _older_moment(text: str) -> float:
         return math.nan
 
 
-def _from_csv(content: bytes) -> list[Entry]:
-    try:
-        header, rows = from_csv(content)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UnreadableFile(f"That is no blacklist: {escape(str(error), 200)}.") from None
+def _from_csv(content: bytes) -> Iterator[Entry]:
+    header, rows = from_csv(content)
     if header != _HEADER:
         raise UnreadableFile(f"That is no blacklist: the columns {', '.join(_HEADER)} are expected.")
-    return [_from_row(number, row) for number, row in enumerate(rows, 2)]
+    for number, row in enumerate(rows, 2):
+        if number > MAX_ENTRIES + 1:
+            raise UnreadableFile(f"The file has more than {MAX_ENTRIES:,} entries.")
+        yield _from_row(number, row)
 
 
 def _from_row(number: int, row: Sequence[str]) -> Entry:

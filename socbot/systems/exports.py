@@ -8,9 +8,12 @@ apostrophe that stands there itself: ``from_csv`` takes exactly these away again
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
+
+LONGEST_ROW = 256 * 1024
+"""Characters of a row of CSV that are read, those between its cells included."""
 
 # Full-width and small forms are folded to the ASCII ones by some spreadsheets.
 _BEGINS = "=+\\-@\t\r\n\0\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"
@@ -33,19 +36,45 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     return text.getvalue().encode("utf-8", "replace")
 
 
-def from_csv(content: bytes) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The header and the rows of what ``to_csv`` wrote, as text, character for character.
+class _Lines:
+    """Lines of text, which is not decoded as a whole.
 
-    :raises ValueError: if it is no CSV in UTF-8, or has no header
+    :ivar left: how many more characters are read; whoever reads rows says so anew for each
     """
-    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+
+    def __init__(self, content: bytes) -> None:
+        self._text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
+        self.left = LONGEST_ROW
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._text.readline(self.left + 1):
+            self.left -= len(line)
+            if self.left < 0:
+                raise ValueError(f"a row has more than {LONGEST_ROW:,} characters")
+            yield line
+
+
+def from_csv(content: bytes) -> tuple[tuple[str, ...], Iterator[tuple[str, ...]]]:
+    """The header and, as they are asked for, the rows of what ``to_csv`` wrote, as text, character for character.
+
+    :raises ValueError: if it is no CSV in UTF-8, or has no header; a row that is wrong is noticed when it is asked for
+    """
+    rows = _rows(content)
+    header = next(rows, None)
+    if header is None:
+        raise ValueError("no header: the file is empty")
+    return header, rows
+
+
+def _rows(content: bytes) -> Iterator[tuple[str, ...]]:
+    lines = _Lines(content)
+    reader = csv.reader(lines, strict=True)
     try:
-        rows = [tuple(_MADE_SAFE.sub(r"\1", cell) for cell in row) for row in reader]
+        for row in reader:
+            lines.left = LONGEST_ROW
+            yield tuple(_MADE_SAFE.sub(r"\1", cell) for cell in row)
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: {error}") from None
-    if not rows:
-        raise ValueError("no header: the file is empty")
-    return rows[0], rows[1:]
 
 
 def to_json(document: Mapping[str, object]) -> bytes:

@@ -401,7 +401,7 @@ def _acted(glance: _Glance) -> Iterator[str]:
         yield from (stages[position][0] for position in glance.verdicts)
 
 
-def _stored(connection: Connection, row: int) -> Iterator[tuple[int, bytes]]:
+def _stored(connection: Connection, row: int) -> Iterator[tuple[Any, ...]]:
     """Rows of traces from ``row`` backwards, read a few at a time; as many as one search may look at."""
     rows = connection.execute(
         "SELECT id, count FROM traces WHERE id <= :row ORDER BY id DESC LIMIT :most", {"row": row, "most": _ROWS}
@@ -411,8 +411,7 @@ def _stored(connection: Connection, row: int) -> Iterator[tuple[int, bytes]]:
             "SELECT id, packed FROM traces WHERE id >= :last AND id <= :first ORDER BY id DESC",
             {"first": some[0][0], "last": some[-1][0]},
         )
-        for id, each in packed:
-            yield id, each
+        yield from packed
 
 
 def _batches(rows: Sequence[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:

@@ -14,6 +14,9 @@ T = TypeVar("T")
 
 JSON = "application/json"
 
+MOST_NAMED = 65_536
+"""Values with a name in one body; colons in text are counted too."""
+
 PATIENCE = 10.0
 """Seconds in which a body has to be sent."""
 
@@ -47,6 +50,8 @@ async def decoded(request: web.Request, kind: type[T], limit: int, *, empty: byt
     content = await body(request, limit) or empty
     if request.content_type != JSON and not (content is empty and empty):
         raise Turned(415, f"The content type has to be {JSON}.")
+    if content.count(b":") > MOST_NAMED:  # before each takes many times its own bytes of memory
+        raise Turned(413, f"At most {MOST_NAMED:,} values are taken.")
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:

@@ -20,6 +20,7 @@ MOST_AT_ONCE = 100
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Value = Annotated[str, Meta(max_length=1_000)] | int | float | bool
+Labels = Annotated[dict[str, str], Meta(max_length=200)]
 
 
 class Report(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,8 +68,8 @@ class Alert(Struct, frozen=True, rename="camel"):
     """
 
     status: Literal["firing", "resolved"]
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: Labels = {}
+    annotations: Labels = {}
     starts_at: str = ""
     fingerprint: str = ""
     generator_url: str = field(name="generatorURL", default="")

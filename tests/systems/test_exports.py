@@ -40,12 +40,13 @@ def test_no_cell_begins_a_formula(text: str) -> None:
 @example([["'"], ["''="], ["\t'=\t"], ["' '"]])
 def test_a_table_comes_back_character_for_character(table: list[list[str]]) -> None:
     header, *rows = table
-    assert from_csv(to_csv(header, rows)) == (tuple(header), [tuple(row) for row in rows])
+    found, table_again = from_csv(to_csv(header, rows))
+    assert (found, list(table_again)) == (tuple(header), [tuple(row) for row in rows])
 
 
 def test_numbers_and_nothing_are_readable() -> None:
     assert to_csv(["a", "b", "c"], [[1, 2.5, None]]) == b'"a","b","c"\r\n"1","2.5",""\r\n'
-    assert from_csv(to_csv(["a"], [[-5]]))[1] == [("-5",)]
+    assert list(from_csv(to_csv(["a"], [[-5]]))[1]) == [("-5",)]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'"a"x,b\r\n'])

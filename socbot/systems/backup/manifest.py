@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from socbot.documents import UNDECODABLE
-from socbot.systems.backup.errors import Damaged, TooNewBackup
+from socbot.systems.backup.errors import BackupError, Damaged, TooNewBackup
 from socbot.systems.backup.keys import Signer
 
 FORMAT: Final = 1
-MOST_BYTES: Final = 32 * 1024 * 1024
+MOST_BYTES: Final = 12 * 1024 * 1024
 """A manifest that is longer is not read."""
 
 MOST_FILES: Final = 100_000
@@ -91,14 +91,20 @@ def written(manifest: Manifest, key: bytes | None) -> bytes:
     """The manifest with its trailer, as it stands at the end of a backup.
 
     :param key: signs it
+    :raises BackupError: if it is longer than what is read
     """
     body = msgspec.json.encode(manifest)
+    if len(body) > MOST_BYTES:
+        raise BackupError(
+            f"A backup of {len(manifest.files):,} files would not be read: the list of them has more than "
+            f"{MOST_BYTES // 2**20} MiB. Take something out of `backup.paths`."
+        )
     signature = hmac.digest(key, body, "sha256") if key else _UNSIGNED
     digest = hashlib.sha256(body + signature).digest()
     return b"".join((body, digest, signature, len(body).to_bytes(4, "little"), bytes(4), _MARK))
 
 
-def length_before(trailer: bytes) -> int:
+def length_before(trailer: bytes | bytearray) -> int:
     """How long the manifest is that ends with ``trailer``.
 
     :raises Damaged: if that is the end of no backup
@@ -109,16 +115,19 @@ def length_before(trailer: bytes) -> int:
     return length
 
 
-def read(body: bytes, trailer: bytes) -> Manifest:
+def read(body: bytes | bytearray, trailer: bytes | bytearray) -> Manifest:
     """What is written there; whether it is signed is another question.
 
     :raises Damaged: if it is not what its own hash says, or lists what no backup has
     :raises TooNewBackup: if a newer socbot wrote it
     """
-    if not hmac.compare_digest(hashlib.sha256(body + trailer[32:64]).digest(), trailer[:32]):
+    digest = hashlib.sha256(body)
+    digest.update(trailer[32:64])
+    if not hmac.compare_digest(digest.digest(), trailer[:32]):
         raise Damaged("", "the manifest is not what its own SHA-256 says")
     try:
         _check_format(body)
+        _check_files(body)
         manifest = msgspec.json.decode(body, type=Manifest)
     except UNDECODABLE as error:
         raise Damaged("", f"the manifest cannot be read: {error}") from None
@@ -128,7 +137,7 @@ def read(body: bytes, trailer: bytes) -> Manifest:
     return manifest
 
 
-def is_signed_with(body: bytes, trailer: bytes, key: bytes) -> bool:
+def is_signed_with(body: bytes | bytearray, trailer: bytes | bytearray, key: bytes) -> bool:
     return hmac.compare_digest(hmac.digest(key, body, "sha256"), trailer[32:64])
 
 
@@ -136,12 +145,36 @@ class _Format(Struct):
     format: int
 
 
-def _check_format(body: bytes) -> None:
+def _check_format(body: bytes | bytearray) -> None:
     found = msgspec.json.decode(body, type=_Format).format
     if found > FORMAT:
         raise TooNewBackup(found)
     if found != FORMAT:
         raise Damaged("", f"the manifest's format {found} is none")
+
+
+class _Any(Struct, gc=False):
+    """Some map."""
+
+
+class _Counted(Struct):
+    files: list[_Any]
+
+
+class _Listed(Struct):
+    files: list[msgspec.Raw]
+
+
+_check_file = msgspec.json.Decoder(File).decode
+
+
+def _check_files(body: bytes | bytearray) -> None:
+    """Look at each file alone, so that a manifest that is refused takes little more memory than its own bytes."""
+    # Braces bound how many maps there are; names may have some, too.
+    if body.count(b"{") > 2 * MOST_FILES or len(msgspec.json.decode(body, type=_Counted).files) > MOST_FILES:
+        raise Damaged("", f"the manifest lists more than {MOST_FILES:,} files")
+    for file in msgspec.json.decode(body, type=_Listed).files:
+        _check_file(file)
 
 
 # -- names --------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def ending(container: Container, keys: Keyring, unsigned: bool) -> Ending:
     return Ending(manifest, _signature(manifest, body, trailer, keys, unsigned))
 
 
-def _signature(manifest: Manifest, body: bytes, trailer: bytes, keys: Keyring, unsigned: bool) -> str:
+def _signature(manifest: Manifest, body: bytearray, trailer: bytearray, keys: Keyring, unsigned: bool) -> str:
     signer = manifest.signed_by
     if signer is None:
         if keys.has_key and not unsigned:
@@ -121,18 +121,17 @@ def _signature(manifest: Manifest, body: bytes, trailer: bytes, keys: Keyring, u
     return f"signed with the key {signer.key_id}"
 
 
-def _read_at(container: Container, offset: int, count: int) -> bytes:
+def _read_at(container: Container, offset: int, count: int) -> bytearray:
     """Exactly ``count`` bytes."""
     if offset < 0:
         raise Damaged("", "it was cut off, or it is none")
-    pieces = []
-    while count:
-        piece = container.read_at(offset, count)
+    found = bytearray()
+    while len(found) < count:
+        piece = container.read_at(offset + len(found), min(CHUNK, count - len(found)))
         if not piece:
             raise Damaged("", "it was cut off")
-        pieces.append(piece)
-        offset, count = offset + len(piece), count - len(piece)
-    return b"".join(pieces)
+        found += piece
+    return found
 
 
 # -- the files ----------------------------------------------------------------------------------------

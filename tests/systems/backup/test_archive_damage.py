@@ -306,6 +306,12 @@ def test_a_manifest_longer_than_is_read_is_refused_unread(tmp_path: Path) -> Non
         read_manifest(tmp_path / "backup", keyring())
 
 
+def test_a_manifest_longer_than_is_read_is_not_written() -> None:
+    files = tuple(File(f"files/{n:060}", 0, 0o600, "0" * 64) for n in range(80_000))
+    with pytest.raises(BackupError, match="more than 12 MiB"):
+        manifests.written(manifest_of(files, b""), None)
+
+
 @given(st.text(max_size=60))
 def test_a_name_that_is_taken_stays_within_its_folder(name: str) -> None:
     try:
