@@ -14,6 +14,9 @@ from socbot.dispatch.errors import InvalidArgument
 from socbot.systems.signals import Signal
 from socbot.systems.webhooks import payloads
 
+_LEVELS = {"apprise": logging.INFO, "urllib3": logging.ERROR}
+"""Below which they write down addresses, which are secrets."""
+
 MOST = 4
 """Requests at once; one that does not come back holds its thread until it does."""
 
@@ -63,9 +66,10 @@ def _is_known(url: str) -> bool:
 def _library() -> Any:
     import apprise
 
-    for logger in map(logging.getLogger, ("apprise", "urllib3")):
-        if logger.level == logging.NOTSET:  # their finer levels write down addresses, which are secrets
-            logger.setLevel(logging.INFO)
+    for name, level in _LEVELS.items():
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(level)
     return apprise
 
 

@@ -122,3 +122,13 @@ async def test_an_answer_that_a_library_logs_is_one_record(
     lines = await logged(make_post, receiver, texts, logs, "apprise", f"json://{receiver.address}/{TOKEN}")
     assert all(map(is_one_record, lines))
     assert sum("forged" in line for line in lines) >= texts / 2
+
+
+@pytest.mark.promise("P11")
+@asyncio_alone
+async def test_an_answer_that_a_library_complains_of_has_no_address_logged(
+    make_post: MakePost, receiver: Receiver, tmp_path: Path
+) -> None:
+    logs = LogsConfig(file=f"{tmp_path}/bot.log", level="DEBUG")
+    lines = await logged(make_post, receiver, 100, logs, "apprise", f"json://{receiver.address}/{TOKEN}")
+    assert not any(TOKEN in line for line in lines)
