@@ -285,12 +285,13 @@ def _hide_secret(match: "re.Match[str]") -> str:
 
 
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_STAMP = re.compile(r"_\d{8}_\d{6}$")
 _HEX = re.compile(r"[0-9a-f]+", re.IGNORECASE)
 
 
 def _is_random(run: str) -> bool:
     """Whether an unbroken run of characters is a key rather than words, a path, a rule or a number."""
-    sample = run[:512]
+    sample = _STAMP.sub("", run[:512])  # a backup's name ends so, and its digits are many
     letters = sum(character.isalpha() for character in sample)
     digits = sum(character.isdigit() for character in sample)
     if not letters or not digits or _UUID.fullmatch(run):

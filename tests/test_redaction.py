@@ -70,6 +70,8 @@ def test_the_tokens_of_the_usual_platforms_are_known_by_shape(token: str) -> Non
         "user 198622483471925248 in guild 81384788765712384",
         "request 2f1c2f52-9a0c-4f5c-8f0e-0d9c1f3b7a10 timed out after 3.5 s",
         "----------------------------------------------------------------1",
+        "restored /var/lib/socbot/backups/backup_pre_restore_20260102_034859.tar.zst",
+        "made backup_pre_restore_20261127_033655",
     ],
 )
 def test_what_an_operator_needs_to_read_stays(text: str) -> None:
