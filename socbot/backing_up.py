@@ -32,6 +32,7 @@ from socbot.systems.backup.second_place import backups_in
 from socbot.systems.backup.shelf import NEWEST, Shelf
 from socbot.systems.backup.targets import Bucket
 from socbot.systems.backup.threads import Work
+from socbot.systems.backup.upgrading import BeforeUpgrade
 from socbot.transports.console import Console
 
 BY = "the command line"
@@ -225,13 +226,15 @@ class _Desk:
     @asynccontextmanager
     async def _backups(self) -> AsyncIterator[Backups]:
         config = self._config
-        async with Database.open(config.storage, self._clock) as database:
+        before = BeforeUpgrade(config.storage, config.backup, self._clock)
+        async with Database.open(config.storage, self._clock, back_up=before) as database:
             audit = self._audit = Audit(database, self._clock, self._redactor)
             backups = Backups(
                 database, self._clock, config.storage, config.backup, _NoBot(), None, audit,
                 rehearsal(lambda: config),
             )  # fmt: skip
             await backups.load()
+            await backups.adopt(before.made)
             async with backups:
                 yield backups
             await audit.close()

@@ -56,6 +56,7 @@ from socbot.systems.analytics import Analytics
 from socbot.systems.audit import Audit
 from socbot.systems.backup import Backups
 from socbot.systems.backup.drill import Rehearse, Run
+from socbot.systems.backup.upgrading import BeforeUpgrade
 from socbot.systems.blacklist import Blacklist
 from socbot.systems.completions import Completions
 from socbot.systems.counters import Counters
@@ -230,7 +231,9 @@ class Bot:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         clock, config = self.clock, self._loaded.config
-        database = self.database = await stack.enter_async_context(Database.open(config.storage, clock))
+        before = BeforeUpgrade(config.storage, config.backup, clock)
+        opening = Database.open(config.storage, clock, back_up=before)
+        database = self.database = await stack.enter_async_context(opening)
         self.lifecycle = Lifecycle(clock)
         self.settings = Settings(database, clock, self._loaded)
         await self.settings.load()
@@ -244,6 +247,7 @@ class Bot:
             self._build(database, config)
         await self._load()
         await self.backups.load()
+        await self.backups.adopt(before.made)
         with self._loaded.placing():
             self._arrange(config)
         stack.push_async_callback(self.audit.close)

@@ -153,6 +153,7 @@ class RetentionConfig(Struct, frozen=True, forbid_unknown_fields=True):
     weekly: Annotated[int, Meta(ge=1, le=10_000)] = 4
     manual: Annotated[int, Meta(ge=1, le=10_000)] = 20
     pre_restore: Annotated[int, Meta(ge=1, le=10_000)] = 5
+    pre_upgrade: Annotated[int, Meta(ge=1, le=10_000)] = 3
 
 
 class S3Config(Struct, frozen=True, forbid_unknown_fields=True):

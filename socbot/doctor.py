@@ -18,7 +18,7 @@ from socbot.exit_codes import EXIT_FAILURE, EXIT_OK
 from socbot.redaction import redact
 from socbot.remarks import Remark, on_dashboard, on_discord, on_privacy
 from socbot.storage.database import Database
-from socbot.storage.errors import StoreBusy, StoreError, StoreLocked
+from socbot.storage.errors import StoreBusy, StoreError, StoreLocked, StoreTooOld
 from socbot.storage.sqlite import has_wal_reset_bug
 from socbot.systems.backup.errors import BackupError
 from socbot.systems.backup.shelf import Backup, Shelf
@@ -81,6 +81,8 @@ def _store(loaded: Loaded) -> Iterator[Remark]:
         yield Remark("ok", anyio.run(_try_store, loaded))
     except (StoreBusy, StoreLocked) as error:
         yield Remark("warning", f"the store was not looked at: {error}", "if that is the bot, all is well")
+    except StoreTooOld as error:
+        yield Remark("ok", str(error))
     except StoreError as error:
         yield Remark("error", str(error))
 

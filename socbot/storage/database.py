@@ -2,9 +2,10 @@
 
 import re
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -23,11 +24,12 @@ from socbot.storage.errors import (
     StoreLocked,
     StoreReadOnly,
     StoreTooNew,
+    StoreTooOld,
     StoreUncertain,
 )
 from socbot.storage.lane import Lane
 from socbot.storage.leases import guarded
-from socbot.storage.migrations import RELEASED, Revisions
+from socbot.storage.migrations import RELEASED, Revisions, standing
 
 if TYPE_CHECKING:
     from socbot.storage.sqlite_file import SqliteFile
@@ -44,10 +46,17 @@ __all__ = [
     "StoreLocked",
     "StoreReadOnly",
     "StoreTooNew",
+    "StoreTooOld",
     "StoreUncertain",
 ]
 
 T = TypeVar("T")
+
+BackUp: TypeAlias = Callable[[Connection, threading.Event], object]
+"""Backs up an older store, on the database's thread, or raises a ``StoreError``.
+
+It is given a connection outside of any transaction, and what is set when nobody waits for it any more.
+"""
 
 _ALONE = 2.0
 """Seconds after which what does not answer is given up on the connection of ``alone``, since somebody waits for it."""
@@ -83,16 +92,19 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, config: StorageConfig, clock: Clock, revisions: Revisions = RELEASED
+        cls, config: StorageConfig, clock: Clock, revisions: Revisions = RELEASED, back_up: BackUp | None = None
     ) -> AsyncIterator["Database"]:
         """Open the store that ``config.url`` names, making it if there is none, bringing it up to date if it is old.
 
+        Before that a SQLite file is copied beside itself, and the copy checked.
+
+        :param back_up: on PostgreSQL called instead; without it, an old store is not brought up to date
         :raises StoreError: the subclass says what is wrong
         """
         opener = _OPENERS.get(re.split(r"[:+]", config.url, maxsplit=1)[0])
         if opener is None:
             raise StoreError("storage.url must begin with sqlite:/// or postgresql://")
-        async with opener(config, clock, revisions) as database:
+        async with opener(config, clock, revisions, back_up) as database:
             yield database
 
     async def write(self, work: Callable[[Connection], T]) -> T:
@@ -195,7 +207,9 @@ class Database:
 
 
 @asynccontextmanager
-async def _sqlite(config: StorageConfig, clock: Clock, revisions: Revisions) -> AsyncIterator[Database]:
+async def _sqlite(
+    config: StorageConfig, clock: Clock, revisions: Revisions, back_up: BackUp | None
+) -> AsyncIterator[Database]:
     from socbot.storage.sqlite import SqliteSession
     from socbot.storage.sqlite_file import SqliteFile
 
@@ -215,16 +229,25 @@ async def _sqlite(config: StorageConfig, clock: Clock, revisions: Revisions) -> 
 
 
 @asynccontextmanager
-async def _postgresql(config: StorageConfig, clock: Clock, revisions: Revisions) -> AsyncIterator[Database]:
+async def _postgresql(
+    config: StorageConfig, clock: Clock, revisions: Revisions, back_up: BackUp | None
+) -> AsyncIterator[Database]:
     try:
         from socbot.storage.postgresql import PostgresSession, brought_up_to_date
     except ImportError:
         raise StoreError("PostgreSQL needs its driver: pip install 'socbot[postgresql]'") from None
 
-    patience = config.busy_timeout
-    writer = Lane(
-        "database", lambda: brought_up_to_date(PostgresSession(config.url, patience), revisions), clock, patience
-    )
+    patience, abandoned = config.busy_timeout, threading.Event()
+
+    def before(connection: Connection) -> None:
+        if back_up is None:
+            raise StoreTooOld(str(standing(connection, revisions)), revisions.head)
+        back_up(connection, abandoned)
+
+    def open_to_write() -> PostgresSession:
+        return brought_up_to_date(PostgresSession(config.url, patience), revisions, before)
+
+    writer = Lane("database", open_to_write, clock, patience)
     reader = Lane("database-reader", lambda: PostgresSession(config.url, patience, read_only=True), clock, patience)
     hurried = min(patience, _ALONE)
     alone = Lane("database-alone", lambda: PostgresSession(config.url, hurried), clock, hurried, group=1)
@@ -234,6 +257,7 @@ async def _postgresql(config: StorageConfig, clock: Clock, revisions: Revisions)
         # Half of it: how the command ended is to be kept, too, before it is answered.
         yield Database("postgresql", writer, reader, alone, lessor, within=patience / 2)
     finally:
+        abandoned.set()
         await lessor.close()
         await alone.close()
         await reader.close()

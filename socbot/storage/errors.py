@@ -46,6 +46,17 @@ class StoreLocked(StoreError):
         super().__init__(text)
 
 
+class StoreTooOld(StoreError):
+    """The store is at ``revision``, and whoever opened it does not upgrade it; nothing of it was changed."""
+
+    def __init__(self, revision: str, newest: str) -> None:
+        self.revision = revision
+        super().__init__(
+            f"the store is at revision {revision!r}, and this socbot needs {newest!r}: `socbot run` backs it up and "
+            "upgrades it when it starts"
+        )
+
+
 class StoreTooNew(StoreError):
     """The store was written by a newer socbot, ``revision`` being one that this one does not know."""
 

@@ -5,10 +5,10 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import unquote
 
 import psycopg
@@ -16,7 +16,7 @@ from psycopg.adapt import Buffer, Dumper, Loader
 from psycopg.types.numeric import IntDumper
 
 from socbot.dispatch.clock import SystemClock
-from socbot.storage.connection import NOTHING, Row, Values
+from socbot.storage.connection import NOTHING, Connection, Row, Values
 from socbot.storage.errors import (
     StatementError,
     StoreBusy,
@@ -30,6 +30,8 @@ from socbot.storage.migrations import Revisions, standing, upgrade
 
 _GRACE: Final = 0.5  # seconds in which the server's own word on a statement that took too long arrives
 _ASK_AGAIN: Final = 0.1
+
+Before: TypeAlias = Callable[[Connection], object]
 
 _now = SystemClock.monotonic  # what the network does takes real time
 
@@ -139,8 +141,11 @@ class PostgresSession:
         self._line.close()
         self.connection.close()
 
-    def upgrade(self, revisions: Revisions) -> None:
-        """Bring the store to the newest revision, on another connection, because SQLAlchemy must rule its own."""
+    def upgrade(self, revisions: Revisions, before: Before) -> None:
+        """Bring the store to the newest revision, on another connection, because SQLAlchemy must rule its own.
+
+        :param before: called before anything is changed, if there is something in the store
+        """
         from sqlalchemy import create_engine
         from sqlalchemy.exc import DBAPIError
         from sqlalchemy.pool import NullPool
@@ -149,8 +154,14 @@ class PostgresSession:
         engine = create_engine(
             f"postgresql+psycopg://{rest}", poolclass=NullPool, connect_args={"prepare_threshold": None}
         )
+
+        def first() -> None:
+            # Another process may have upgraded it while this one waited for its turn.
+            if standing(self, revisions) not in (None, revisions.head):
+                before(self)
+
         try:
-            upgrade(engine, revisions)
+            upgrade(engine, revisions, first)
         except DBAPIError as error:
             raise StoreError(_without_password(f"the store could not be upgraded ({error.orig})", self._url)) from None
 
@@ -224,11 +235,14 @@ def _status_of(transaction: str, url: str) -> str | None:
     return None if row is None else row[0]
 
 
-def brought_up_to_date(session: PostgresSession, revisions: Revisions) -> PostgresSession:
-    """``session``, on a store at the newest revision; closed if that cannot be had."""
+def brought_up_to_date(session: PostgresSession, revisions: Revisions, before: Before) -> PostgresSession:
+    """``session``, on a store at the newest revision; closed if that cannot be had.
+
+    :param before: see ``PostgresSession.upgrade``
+    """
     try:
         if standing(session, revisions) != revisions.head:
-            session.upgrade(revisions)
+            session.upgrade(revisions, before)
     except BaseException:
         session.close()
         raise

@@ -153,7 +153,7 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
 @contextmanager
 def fleet_on(server: Server, folder: Path) -> Iterator[Fleet]:
     fleet = Fleet(server, folder, server.new_database())
-    brought_up_to_date(PostgresSession(fleet.url, 5.0), RELEASED).close()
+    brought_up_to_date(PostgresSession(fleet.url, 5.0), RELEASED, lambda connection: None).close()
     with psycopg.connect(fleet.url) as connection:
         for table in TABLES:
             connection.execute(table)

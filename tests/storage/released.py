@@ -4,12 +4,14 @@
 """
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import create_engine
 
+from socbot.storage.connection import Connection
 from socbot.storage.migrations import RELEASED, Revisions, upgrade
 from socbot.storage.sqlite_file import APPLICATION_ID
 
@@ -23,6 +25,10 @@ _STATUS = ("ok", "failed", "refused")
 def up_to(revision: str) -> Revisions:
     """The revisions that a program of that time knew."""
     return Revisions(RELEASED.names[: RELEASED.names.index(revision) + 1], RELEASED.folder)
+
+
+def nothing_first(connection: Connection, abandoned: threading.Event) -> None:
+    """For an upgrade of which the backup is not what matters."""
 
 
 def put(revision: str, path: Path) -> None:

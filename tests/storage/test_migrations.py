@@ -23,6 +23,7 @@ from socbot.storage.database import Database, StoreDamaged, StoreError, StoreToo
 from socbot.storage.migrations import HEAD, RELEASED, Revisions, snapshot, upgrade
 from socbot.storage.migrations.__main__ import snapshot as newest_snapshot
 from socbot.storage.schema import metadata
+from tests.storage.released import nothing_first
 
 CLOCK = SystemClock()
 STEPS = 30
@@ -57,8 +58,9 @@ from socbot.storage.database import Database
 from socbot.storage.migrations import Revisions
 
 async def main():
+    config = StorageConfig(url=sys.argv[1], busy_timeout=30)
     revisions = Revisions(tuple(sys.argv[3].split()), Path(sys.argv[2]))
-    async with Database.open(StorageConfig(url=sys.argv[1], busy_timeout=30), SystemClock(), revisions):
+    async with Database.open(config, SystemClock(), revisions, lambda *_: None):
         print("open", flush=True)
 
 anyio.run(main)
@@ -176,9 +178,9 @@ def test_no_column_has_a_type_that_only_one_database_knows() -> None:
 @pytest.mark.promise("P21")
 async def test_an_old_store_becomes_a_new_one_with_its_rows(config: StorageConfig, newer: Revisions) -> None:
     await fill(config)
-    async with Database.open(config, CLOCK, newer) as database:
+    async with Database.open(config, CLOCK, newer, nothing_first) as database:
         assert await database.read(state) == NEW
-    async with Database.open(config, CLOCK, newer) as database:
+    async with Database.open(config, CLOCK, newer, nothing_first) as database:
         assert await database.read(state) == NEW
 
 
@@ -186,7 +188,7 @@ async def test_an_old_store_becomes_a_new_one_with_its_rows(config: StorageConfi
 async def test_a_new_store_may_begin_at_a_revision_that_the_snapshot_lacks(
     config: StorageConfig, newer: Revisions
 ) -> None:
-    async with Database.open(config, CLOCK, newer) as database:
+    async with Database.open(config, CLOCK, newer, nothing_first) as database:
         assert await database.read(
             lambda connection: connection.execute("SELECT version_num FROM alembic_version")
         ) == [("next",)]
@@ -194,7 +196,7 @@ async def test_a_new_store_may_begin_at_a_revision_that_the_snapshot_lacks(
 
 @pytest.mark.promise("P21")
 async def test_an_old_program_refuses_a_new_store(config: StorageConfig, newer: Revisions) -> None:
-    async with Database.open(config, CLOCK, newer):
+    async with Database.open(config, CLOCK, newer, nothing_first):
         pass
     with pytest.raises(StoreTooNew, match="next"):
         async with Database.open(config, CLOCK):
@@ -208,7 +210,7 @@ async def test_a_revision_that_fails_changes_nothing(
     await fill(config)
     monkeypatch.setenv("FAIL_BEFORE", str(STEPS - 1))
     with pytest.raises(LookupError, match="this revision is wrong"):
-        async with Database.open(config, CLOCK, newer):
+        async with Database.open(config, CLOCK, newer, nothing_first):
             pass
     async with Database.open(config, CLOCK) as database:
         assert await database.read(state) == OLD
@@ -221,7 +223,7 @@ async def killed_at(config: StorageConfig, newer: Revisions, point: str) -> None
         assert await anyio.to_thread.run_sync(process.wait) == -9
     async with Database.open(config, CLOCK) as database:
         assert await database.read(state) == OLD
-    async with Database.open(config, CLOCK, newer) as database:
+    async with Database.open(config, CLOCK, newer, nothing_first) as database:
         assert await database.read(state) == NEW
 
 
@@ -253,7 +255,7 @@ async def test_a_kill_at_any_moment_leaves_the_old_store_or_the_new(tmp_path: Pa
                 assert await database.read(state) == OLD
         except StoreTooNew:
             pass
-        async with Database.open(config, CLOCK, newer) as database:
+        async with Database.open(config, CLOCK, newer, nothing_first) as database:
             assert await database.read(state) == NEW
 
 
@@ -264,7 +266,7 @@ async def test_of_two_processes_one_upgrades_and_both_go_on(config: StorageConfi
         for process in (one, other):
             output, _ = await anyio.to_thread.run_sync(process.communicate)
             assert (output, process.returncode) == (b"open\n", 0)
-    async with Database.open(config, CLOCK, newer) as database:
+    async with Database.open(config, CLOCK, newer, nothing_first) as database:
         assert await database.read(state) == NEW
 
 

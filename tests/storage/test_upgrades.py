@@ -12,13 +12,18 @@ from typing import Any, TypeAlias
 import anyio.to_thread
 import pytest
 
-from socbot.config import StorageConfig
+from socbot.config import BackupConfig, StorageConfig
 from socbot.dispatch.clock import SystemClock
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database, StoreTooNew
 from socbot.storage.migrations import HEAD, RELEASED
+from socbot.storage.snapshots import stage
+from socbot.systems.backup.archive import extract
+from socbot.systems.backup.shelf import Shelf
+from socbot.systems.backup.upgrading import BeforeUpgrade
 from tests.postgresql import Server
-from tests.storage.released import put, rows_of, up_to
+from tests.storage.released import nothing_first, put, rows_of, up_to
+from tests.storage.upgrader import backups_of
 
 CLOCK = SystemClock()
 POINTS = {"sqlite": 30, "postgresql": 8}
@@ -74,7 +79,7 @@ async def state(config: StorageConfig, revision: str, columns: str) -> Rows:
             for table, rows in rows_of(columns)
         }
 
-    async with Database.open(config, CLOCK, up_to(revision)) as database:
+    async with Database.open(config, CLOCK, up_to(revision), nothing_first) as database:
         return await database.read(read)
 
 
@@ -126,8 +131,8 @@ class Upgrader:
 
 
 @contextmanager
-def upgrading(revision: str) -> Iterator[Upgrader]:
-    command = [sys.executable, "-m", "tests.storage.upgrader", revision]
+def upgrading(revision: str, folder: Path) -> Iterator[Upgrader]:
+    command = [sys.executable, "-m", "tests.storage.upgrader", revision, str(folder)]
     root = Path(__file__).parent.parent.parent
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Upgrader(process)
@@ -135,9 +140,29 @@ def upgrading(revision: str) -> Iterator[Upgrader]:
         process.stdin.close()
 
 
-async def killed_at_each(make_store: MakeStore, older: str, newer: str, points: dict[str, int]) -> None:
+BEFORE_THE_BACKUP = 2
+"""Statements on PostgreSQL: who takes its turn at upgrading asks for it, and says that it may take long."""
+
+
+def backed_up(config: StorageConfig, revision: str, newer: str, folder: Path) -> StorageConfig:
+    """The copy that was made of a store of ``revision`` before it was upgraded, as a store of that revision."""
+    if config.file is not None:
+        kept = config.file.with_name("copy.db")
+        shutil.copy(config.file.with_name(f"{config.file.name}.before-{newer}"), kept)
+    else:
+        shelf = Shelf(BackupConfig(folder=str(backups_of(config.url, folder))))
+        [backup] = shelf.backups()
+        assert (backup.type, backup.problem) == ("pre_upgrade", "")
+        out, kept = folder / "out", shelf.folder.with_name(f"{shelf.folder.name}.db")
+        extract(backup.path, out, shelf.keys)
+        stage(out, kept, up_to(revision))
+        shutil.rmtree(out)
+    return StorageConfig(url=f"sqlite:///{kept}")
+
+
+async def killed_at_each(make_store: MakeStore, folder: Path, older: str, newer: str, points: dict[str, int]) -> None:
     """Wherever the upgrade is killed, the store is wholly as it was, has a checked copy, and can be upgraded then."""
-    with upgrading(newer) as upgrader:
+    with upgrading(newer, folder) as upgrader:
         config = await filled(make_store(older), older)
         statements, code = await upgrader.upgrade(config, 10_000)
         assert code == 0
@@ -147,24 +172,44 @@ async def killed_at_each(make_store: MakeStore, older: str, newer: str, points: 
             config = await filled(make_store(older), older)
             begun, code = await upgrader.upgrade(config, point)
             assert (code, begun) == (-9, point if point >= 0 else statements)
-            if config.url.startswith("sqlite"):
-                copy = Path(config.url.removeprefix("sqlite:///")).with_name(f"socbot.db.before-{newer}")
-                shutil.copy(copy, copy.with_name("copy.db"))
-                kept = StorageConfig(url=f"sqlite:///{copy.with_name('copy.db')}")
+            if config.file is not None or point not in range(BEFORE_THE_BACKUP):
+                kept = backed_up(config, older, newer, folder)
                 assert await state(kept, older, older) == held(older), "the copy was there before the first statement"
             assert await state(config, older, older) == held(older)
             assert await state(config, newer, older) == held(older)
 
 
 @pytest.mark.promise("P21")
-async def test_a_kill_in_the_newest_migration_leaves_the_older_store_whole(make_store: MakeStore) -> None:
-    await killed_at_each(make_store, *STEPS[-1], points={"sqlite": 3, "postgresql": 1})
+async def test_a_kill_in_the_newest_migration_leaves_the_older_store_whole(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    await killed_at_each(make_store, tmp_path, *STEPS[-1], points={"sqlite": 3, "postgresql": 1})
 
 
 @pytest.mark.slow
 @pytest.mark.promise("P21")
 @pytest.mark.parametrize(("older", "newer"), STEPS)
 async def test_a_kill_at_any_statement_of_any_migration_leaves_the_older_store_whole(
-    make_store: MakeStore, older: str, newer: str
+    make_store: MakeStore, tmp_path: Path, older: str, newer: str
 ) -> None:
-    await killed_at_each(make_store, older, newer, points=POINTS)
+    await killed_at_each(make_store, tmp_path, older, newer, points=POINTS)
+
+
+# -- the backup before it, on PostgreSQL --------------------------------------------------------------
+
+
+@pytest.mark.promise("P21")
+@pytest.mark.parametrize("revision", RELEASED.names[:-1])
+async def test_each_released_store_is_backed_up_whole_before_it_is_upgraded(
+    revision: str, postgresql: Server, tmp_path: Path
+) -> None:
+    config = await filled(StorageConfig(url=postgresql.new_database()), revision)
+    folder = backups_of(config.url, tmp_path)
+    before = BeforeUpgrade(config, BackupConfig(folder=str(folder), paths=()), CLOCK)
+    async with Database.open(config, CLOCK, back_up=before):
+        pass
+    assert await state(backed_up(config, revision, HEAD, tmp_path), revision, revision) == held(revision)
+    before.made = None
+    async with Database.open(config, CLOCK, back_up=before):
+        assert before.made is None, "what is up to date is not backed up"
+    assert await state(config, HEAD, revision) == held(revision)

@@ -1,30 +1,40 @@
 """A process that upgrades stores, each in a process of its own that is killed before its N-th statement.
 
-``python upgrader.py REVISION``, and on stdin lines ``N URL``: 0 is the first statement, -1 the commit, and a number
-that is never reached lets it end. Each is answered by the number of statements that were begun, and how the process
-ended.
+``python upgrader.py REVISION FOLDER``, and on stdin lines ``N URL``: 0 is the first statement, -1 the commit, and a
+number that is never reached lets it end. Each is answered by the number of statements that were begun, and how the
+process ended. FOLDER is for the backups, see ``backups_of``.
 """
 
 import os
 import signal
 import sys
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from socbot.config import StorageConfig
+from socbot.config import BackupConfig, StorageConfig
 from socbot.dispatch.clock import SystemClock
 from socbot.storage.database import Database
+from socbot.systems.backup.upgrading import BeforeUpgrade
 from tests.storage.released import up_to
 
 
-async def _open(url: str, revision: str) -> None:
-    async with Database.open(StorageConfig(url=url, busy_timeout=30), SystemClock(), up_to(revision)):
+def backups_of(url: str, folder: Path) -> Path:
+    """Where in ``folder`` the backups of that store go."""
+    return folder / "backups" / urlsplit(url).path.strip("/").replace("/", "_")
+
+
+async def _open(url: str, revision: str, folder: Path) -> None:
+    config, clock = StorageConfig(url=url, busy_timeout=30), SystemClock()
+    before = BeforeUpgrade(config, BackupConfig(folder=str(backups_of(url, folder)), paths=()), clock)
+    async with Database.open(config, clock, up_to(revision), before):
         pass
 
 
-def _upgrade(url: str, revision: str, last: int, counted: int) -> None:
+def _upgrade(url: str, revision: str, folder: Path, last: int, counted: int) -> None:
     """Open the store; what is counted goes to the descriptor ``counted``."""
 
     begun = 0
@@ -42,16 +52,16 @@ def _upgrade(url: str, revision: str, last: int, counted: int) -> None:
 
     event.listen(Engine, "before_cursor_execute", before_statement)
     event.listen(Engine, "commit", before_commit)
-    anyio.run(_open, url, revision)
+    anyio.run(_open, url, revision, folder)
 
 
-def _in_a_process(url: str, revision: str, last: int) -> str:
+def _in_a_process(url: str, revision: str, folder: Path, last: int) -> str:
     counts, counted = os.pipe()
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            _upgrade(url, revision, last, counted)
+            _upgrade(url, revision, folder, last, counted)
             code = 0
         finally:
             os._exit(code)
@@ -67,4 +77,4 @@ if __name__ == "__main__":
 
     for line in sys.stdin:
         number, _, url = line.strip().partition(" ")
-        print(_in_a_process(url, sys.argv[1], int(number)), flush=True)
+        print(_in_a_process(url, sys.argv[1], Path(sys.argv[2]), int(number)), flush=True)

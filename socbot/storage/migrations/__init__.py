@@ -3,6 +3,7 @@
 A new table or column: change ``socbot/storage/schema.py``, then ``python -m socbot.storage.migrations "what for"``.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -53,8 +54,10 @@ def standing(connection: Connection, revisions: Revisions) -> str | None:
     return str(revision)
 
 
-def upgrade(engine: "Engine", revisions: Revisions) -> None:
+def upgrade(engine: "Engine", revisions: Revisions, first: Callable[[], object] = lambda: None) -> None:
     """Bring the store to the newest revision, in one transaction.
+
+    :param first: done before anything is changed, when no other process can begin to; what it raises ends the upgrade
 
     Importing alembic takes longer than all the rest of a start, so it is done only when there is something to do.
     """
@@ -69,6 +72,8 @@ def upgrade(engine: "Engine", revisions: Revisions) -> None:
         if engine.dialect.name == "postgresql":
             # Two processes that start at once: the second finds the work done.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5295879)")
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        first()
         config.attributes["connection"] = connection
         command.upgrade(config, revisions.head)
 

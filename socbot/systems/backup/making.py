@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import anyio
 
-from socbot.config import StorageConfig
+from socbot.config import BackupConfig, StorageConfig
 from socbot.dispatch.clock import Clock
 from socbot.storage import swaps
 from socbot.storage.connection import Connection
@@ -35,9 +35,9 @@ class Maker:
 
         :raises BackupError: the subclass says what is wrong; what was written of it is gone
         """
-        head = await self._database.read(_audit_head)
+        head = await self._database.read(audit_head)
         await tell("Reading the store and packing…")
-        name, manifest = await self._off_loop(lambda work: self._packed(type, head, work), "Packing", tell)
+        name, manifest = await self._off_loop(lambda work: self._pack(type, head, work), "Packing", tell)
         backup = await self._off_loop(lambda work: self._shelf.find(name))
         try:
             await tell("Verifying…")
@@ -76,22 +76,33 @@ class Maker:
         await self._off_loop(delete)
         await self._database.write(lambda connection: records.forget(connection, [each.name for each in backups]))
 
-    def _packed(self, type: Type, head: str, work: Work) -> tuple[str, Manifest]:
-        """On a worker's thread."""
-        self._shelf.make_folder()
-        now, config = self._clock.time(), self._shelf.config
-        name, path = self._shelf.next_name(type, now)
-        manifest = back_up(
-            path, Info(type, now, VERSION, head), self._storage, tuple(self._files()), keys=self._shelf.keys,
-            seal=config.encryption, level=config.level, progress=work.progress, cancelled=work.cancelled,
-        )  # fmt: skip
-        return name, manifest
+    def _pack(self, type: Type, head: str, work: Work) -> tuple[str, Manifest]:
+        return pack(type, head, self._storage, self._shelf, self._clock, work)
 
-    def _files(self) -> Iterator[Source]:
-        config, key_file = self._shelf.config, key_path(self._storage)
-        yield from paths.sources(config.paths)
-        if config.encryption and key_file.is_file():
-            yield Source(KEY_NAME, key_file)
+
+def pack(
+    type: Type, head: str, storage: StorageConfig, shelf: Shelf, clock: Clock, work: Work
+) -> tuple[str, Manifest]:  # fmt: skip
+    """Write a backup, on a worker's thread; its name. It is to be read again before anybody relies on it.
+
+    :param head: the newest hash of the audit's chain
+    :raises BackupError, StoreError: the subclass says what is wrong; what was written of it is gone
+    """
+    shelf.make_folder()
+    now, config = clock.time(), shelf.config
+    name, path = shelf.next_name(type, now)
+    manifest = back_up(
+        path, Info(type, now, VERSION, head), storage, tuple(_files(config, storage)), keys=shelf.keys,
+        seal=config.encryption, level=config.level, progress=work.progress, cancelled=work.cancelled,
+    )  # fmt: skip
+    return name, manifest
+
+
+def _files(config: BackupConfig, storage: StorageConfig) -> Iterator[Source]:
+    key_file = key_path(storage)
+    yield from paths.sources(config.paths)
+    if config.encryption and key_file.is_file():
+        yield Source(KEY_NAME, key_file)
 
 
 def read_all(backup: Backup, shelf: Shelf, work: Work, *, unsigned: bool = False) -> Report:
@@ -128,6 +139,7 @@ def _first_fault(report: Report) -> tuple[str, str]:
     return ("", "it cannot be read") if fault is None else (fault.file, fault.text or f"{fault.what} is wrong")
 
 
-def _audit_head(connection: Connection) -> str:
+def audit_head(connection: Connection) -> str:
+    """The newest hash of the audit's chain; empty if there is none."""
     rows = connection.execute("SELECT hash FROM audit ORDER BY id DESC LIMIT 1")
     return str(rows[0][0]) if rows else ""

@@ -28,7 +28,7 @@ TRAILER: Final = 80
 _MARK: Final = b"socbot\x00\x01"
 _UNSIGNED: Final = bytes(32)
 
-Type: TypeAlias = Literal["hourly", "daily", "weekly", "manual", "pre_restore"]
+Type: TypeAlias = Literal["hourly", "daily", "weekly", "manual", "pre_restore", "pre_upgrade"]
 Digest: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Size: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 50)]
 

@@ -108,7 +108,7 @@ def _worth_keeping(newest_first: Sequence[Known], config: RetentionConfig) -> It
         yield from ((backup, text) for backup in [each for each in newest_first if wanted(each)][:1])
     for slot in SCHEDULED:
         yield from _in_slots(newest_first, slot, getattr(config, slot))
-    for type in ("manual", "pre_restore"):
+    for type in ("manual", "pre_restore", "pre_upgrade"):
         yield from _of_type(newest_first, type, getattr(config, type))
 
 

@@ -22,7 +22,7 @@ from socbot.systems.backup.keys import Keyring
 from socbot.systems.backup.manifest import Type
 
 _NAME: Final = re.compile(
-    r"(backup_(hourly|daily|weekly|manual|pre_restore)_(\d{8}_\d{6}))("
+    r"(backup_(hourly|daily|weekly|manual|pre_restore|pre_upgrade)_(\d{8}_\d{6}))("
     + f"{re.escape(SUFFIX)}|{re.escape(SEALED_SUFFIX)})"
 )
 

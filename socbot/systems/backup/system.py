@@ -25,7 +25,7 @@ from socbot.systems.backup.host import Host
 from socbot.systems.backup.making import Maker
 from socbot.systems.backup.manifest import Manifest, Type
 from socbot.systems.backup.own_tasks import OwnTasks
-from socbot.systems.backup.records import Described, Drill
+from socbot.systems.backup.records import Described, Drill, Mark
 from socbot.systems.backup.restore import place_of
 from socbot.systems.backup.restoring import Restored, Restorer
 from socbot.systems.backup.retention import SCHEDULED, TYPES, Scheduled, Verdict, due, due_at, enabled, judge
@@ -156,6 +156,13 @@ class Backups:
         :raises StoreError, BackupError: if that cannot be done
         """
         await self._restorer.recover()
+
+    async def adopt(self, backup: Backup | None) -> None:
+        """Put on record the backup that was made and verified before the store was upgraded, if it was."""
+        if backup is not None:
+            mark = Mark(verified_at=self.clock.time())
+            await self._database.write(lambda connection: records.set_mark(connection, backup, mark))
+            await self._record("backup", backup.name)
 
     # -- what there is ---------------------------------------------------------------------------------
 

@@ -21,10 +21,13 @@ EVERY = 5.0
 
 
 class Work:
-    """One piece of work: it calls ``progress`` with what is done of all, and asks whether it is ``cancelled``."""
+    """One piece of work: it calls ``progress`` with what is done of all, and asks whether it is ``cancelled``.
 
-    def __init__(self) -> None:
-        self._ended = threading.Event()
+    :param ended: what says so, where somebody else does
+    """
+
+    def __init__(self, ended: threading.Event | None = None) -> None:
+        self._ended = ended or threading.Event()
         self._done, self._all = 0, 0
 
     def progress(self, done: int, all: int) -> None:
