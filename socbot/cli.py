@@ -34,13 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``socbot`` with ``argv``; the exit code."""
     arguments = _parser().parse_args(sys.argv[1:] if argv is None else argv)
     from socbot.documents import ConfigError
-    from socbot.storage.errors import StoreBusy, StoreDamaged, StoreError, StoreLocked
+    from socbot.storage.errors import StoreBusy, StoreDamaged, StoreError, StoreLocked, StoreUnreachable
 
     try:
         code: int = arguments.run(arguments)
     except ConfigError as error:
         return _complain(str(error), EXIT_CONFIGURATION)
-    except (StoreBusy, StoreLocked) as error:
+    except (StoreBusy, StoreLocked, StoreUnreachable) as error:
         return _complain(str(error), EXIT_TRY_AGAIN)
     except StoreDamaged as error:
         return _complain(f"{error}{_way_out(arguments)}", EXIT_FAILURE)

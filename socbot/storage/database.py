@@ -26,6 +26,7 @@ from socbot.storage.errors import (
     StoreTooNew,
     StoreTooOld,
     StoreUncertain,
+    StoreUnreachable,
 )
 from socbot.storage.lane import Lane
 from socbot.storage.leases import guarded
@@ -48,6 +49,7 @@ __all__ = [
     "StoreTooNew",
     "StoreTooOld",
     "StoreUncertain",
+    "StoreUnreachable",
 ]
 
 T = TypeVar("T")

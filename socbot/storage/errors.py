@@ -34,6 +34,10 @@ class StoreFull(StoreError):
     """No room is left on the disk."""
 
 
+class StoreUnreachable(StoreError):
+    """The server of the store takes no connection; trying again may help."""
+
+
 class StoreFenced(StoreError):
     """Another process has taken over what this one did for all of them."""
 

@@ -25,6 +25,7 @@ from socbot.storage.errors import (
     StoreFull,
     StoreReadOnly,
     StoreUncertain,
+    StoreUnreachable,
 )
 from socbot.storage.migrations import Revisions, standing, upgrade
 
@@ -54,12 +55,14 @@ class PostgresSession:
 
     def __init__(self, url: str, patience: float, *, read_only: bool = False) -> None:
         self._url, self._patience, self._is_limited = url, patience, False
-        with self._errors():
+        try:
             self.connection = psycopg.connect(
                 libpq_url(url),
                 autocommit=True,  # transactions are begun and ended in plain SQL
                 connect_timeout=max(2, round(patience)),
             )
+        except psycopg.Error as error:
+            raise _unreachable(error, url) from None
         self._line = Line(self.connection.fileno(), patience + _GRACE)
         adapters = self.connection.adapters
         adapters.register_dumper(str, _TextDumper)
@@ -279,6 +282,20 @@ def _translated_error(error: psycopg.Error, url: str) -> StoreError:
     if state[:2] in _WRONG or (not state and not isinstance(error, psycopg.OperationalError)):
         return StatementError(text)
     return StoreError(f"the database failed ({text})")
+
+
+def _unreachable(error: psycopg.Error, url: str) -> StoreError:
+    text = " ".join(_without_password(str(error), url).split())
+    try:
+        known = psycopg.conninfo.conninfo_to_dict(libpq_url(url))
+    except psycopg.ProgrammingError:
+        return StoreError(f"storage.url is no address of a PostgreSQL server ({text})")
+    host, port = known.get("host") or "this host's socket", known.get("port")
+    where = f"{host}:{port}" if port else host
+    return StoreUnreachable(
+        f"PostgreSQL at {where}, database {known.get('dbname') or known.get('user')}, takes no connection ({text}). "
+        "See that it runs and lets the bot in, and try again"
+    )
 
 
 def _without_password(text: str, url: str) -> str:
