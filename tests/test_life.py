@@ -5,21 +5,24 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
 import anyio
 import anyio.lowlevel
 import msgspec
+import psycopg
 import pytest
 
 from socbot.bot import Bot
-from socbot.config import BotConfig
+from socbot.config import BotConfig, StorageConfig
 from socbot.dispatch.commands import command
 from socbot.dispatch.context import Context
 from socbot.dispatch.outcomes import Outcome
 from socbot.testing import OWNER, owner_said, said
 from tests.conftest import MakeBot
+from tests.postgresql import Server
 from tests.test_tour import fail, names_in
 from tests.tour import TOUR, message
 
@@ -125,29 +128,81 @@ async def test_what_fits_into_the_drain_ends_and_the_rest_is_told(make_bot: Make
 @pytest.mark.promise("P27")
 async def test_cancelling_any_command_anywhere_leaves_nothing_behind(make_bot: MakeBot) -> None:
     async with make_bot(commands=[fail]) as bot:
-        names = await names_in(bot)
-        told: list[Outcome] = []
-        bot.dispatcher.observe(told.append)
-        begun = 0
-        for call in TOUR:
-            if call.text.split()[0] in ("!shutdown", "!restart", "!reload"):
-                continue
-            for turns in range(1, 40):
-                begun += 1
-                if await ends_within(bot, turns, message(call, names).text):
-                    break
-            # A transaction that was left open would refuse the next one.
-            await bot.database.write(lambda connection: connection.execute("SELECT 1"))
-            await bot.database.read(lambda connection: connection.execute("SELECT 1"))
-            own = [outcome for outcome in told if outcome.identity == OWNER]  # !health asks one by itself
-            assert len(own) == begun, "each is counted, measured and limited once"
-        assert bot.dispatcher.running == 0
-        gc.collect()  # whatever was never awaited or never retrieved warns now, and a warning is an error
-        await anyio.lowlevel.checkpoint()
-        assert (await bot.dispatch(owner_said("!ping"))).status == "ok"
-        added = await bot.dispatch(owner_said("!blacklist_add user 1234 after all that"))
-        assert added.status == "ok"
-        assert (await bot.dispatch(said("!ping", "1234"))).refused_by == "blacklist"
+        # A transaction that was left open would refuse the next one.
+        await cancel_everywhere(bot, lambda: one_of_each(bot, "write", "read"))
+
+
+@pytest.mark.slow
+@pytest.mark.promise("P27")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_cancelling_any_command_anywhere_leaves_no_transaction_open_at_the_server(
+    make_bot: MakeBot, postgresql: Server
+) -> None:
+    storage = StorageConfig(url=postgresql.new_database())
+    async with make_bot(commands=[fail], storage=storage) as bot:
+        await one_of_each(bot, *LANES)
+        with psycopg.connect(storage.url, autocommit=True) as looking:
+            known = sessions(looking)
+            assert [state for _, state in known] == ["idle"] * len(LANES)
+
+            async def look() -> None:
+                """What had begun is finished; then there are the same connections, and nothing is open on any."""
+                seen = [sessions(looking)]
+                with anyio.move_on_after(5.0):
+                    while seen[-IN_A_ROW:] != [known] * IN_A_ROW:
+                        await anyio.sleep(0.0005)
+                        seen.append(sessions(looking))
+                assert seen[-IN_A_ROW:] == [known] * IN_A_ROW
+
+            await cancel_everywhere(bot, look)
+
+
+LANES = ("write", "read", "alone", "lease")
+"""The connections of a store on PostgreSQL, by what they are for."""
+
+
+IN_A_ROW = 3
+"""Looks: between two works that wait for one another a connection is idle, too, for an instant."""
+
+
+async def one_of_each(bot: Bot, *lanes: str) -> None:
+    for lane in lanes:
+        await getattr(bot.database, lane)(lambda connection: connection.execute("SELECT 1"))
+
+
+def sessions(looking: "psycopg.Connection[tuple[int, str]]") -> list[tuple[int, str]]:
+    """Who else is connected to that database, and what each is doing."""
+    sql = "SELECT pid, state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    return sorted(looking.execute(sql).fetchall())
+
+
+async def cancel_everywhere(bot: Bot, look: Callable[[], Awaitable[None]]) -> None:
+    """Cancel each command of the tour at each turn of the loop until it ends before that.
+
+    :param look: called after each cancellation
+    """
+    names = await names_in(bot)
+    told: list[Outcome] = []
+    bot.dispatcher.observe(told.append)
+    begun = 0
+    for call in TOUR:
+        if call.text.split()[0] in ("!shutdown", "!restart", "!reload"):
+            continue
+        for turns in range(1, 40):
+            begun += 1
+            ended = await ends_within(bot, turns, message(call, names).text)
+            await look()
+            if ended:
+                break
+        own = [outcome for outcome in told if outcome.identity == OWNER]  # !health asks one by itself
+        assert len(own) == begun, "each is counted, measured and limited once"
+    assert bot.dispatcher.running == 0
+    gc.collect()  # whatever was never awaited or never retrieved warns now, and a warning is an error
+    await anyio.lowlevel.checkpoint()
+    assert (await bot.dispatch(owner_said("!ping"))).status == "ok"
+    added = await bot.dispatch(owner_said("!blacklist_add user 1234 after all that"))
+    assert added.status == "ok"
+    assert (await bot.dispatch(said("!ping", "1234"))).refused_by == "blacklist"
 
 
 async def ends_within(bot: Bot, turns: int, text: str) -> bool:
