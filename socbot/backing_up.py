@@ -33,6 +33,7 @@ from socbot.systems.backup.shelf import NEWEST, Shelf
 from socbot.systems.backup.targets import Bucket
 from socbot.systems.backup.threads import Work
 from socbot.systems.backup.upgrading import BeforeUpgrade
+from socbot.trail import reading
 from socbot.transports.console import Console
 
 BY = "the command line"
@@ -241,17 +242,12 @@ class _Desk:
 
     def _marks(self) -> dict[str, Mark]:
         """What the store knows of the backups, if it can be read; a bot that is running does not mind."""
-        from socbot.storage.sqlite import SqliteSession
-
         store = self._place.store
-        if store is None or not store.exists():
+        if store is not None and not store.exists():
             return {}
         try:
-            session = SqliteSession(store, read_only=True)
-            try:
+            with reading(self._config.storage) as session:
                 return kept.marks(session)
-            finally:
-                session.close()
         except StoreError as error:
             self.complain(StoreError(f"what was verified is not known, because the store cannot be read: {error}"))
             return {}

@@ -59,7 +59,7 @@ def _line(record: Record, zone: ZoneInfo) -> str:
 
 
 def _read(loaded: Loaded, work: Callable[[Connection], T]) -> T:
-    with _session(loaded.config.storage) as session:
+    with reading(loaded.config.storage) as session:
         session.begin(loaded.config.storage.busy_timeout)
         try:
             return work(session)
@@ -70,8 +70,11 @@ def _read(loaded: Loaded, work: Callable[[Connection], T]) -> T:
 
 
 @contextmanager
-def _session(config: StorageConfig) -> Iterator[Session]:
-    """A session that only reads; it takes the store from nobody."""
+def reading(config: StorageConfig) -> Iterator[Session]:
+    """A session that only reads; it takes the store from nobody.
+
+    :raises StoreError: if there is no store, or it cannot be opened
+    """
     session = _opened(config)
     try:
         yield session
@@ -81,7 +84,10 @@ def _session(config: StorageConfig) -> Iterator[Session]:
 
 def _opened(config: StorageConfig) -> Session:
     if config.file is None:
-        from socbot.storage.postgresql import PostgresSession
+        try:
+            from socbot.storage.postgresql import PostgresSession
+        except ImportError:
+            raise StoreError("PostgreSQL needs its driver: pip install 'socbot[postgresql]'") from None
 
         return PostgresSession(config.url, config.busy_timeout, read_only=True)
     from socbot.storage.sqlite import SqliteSession

@@ -14,6 +14,7 @@ import pytest
 from socbot.cli import main
 from socbot.exit_codes import EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, EXIT_TRY_AGAIN, EXIT_USAGE
 from socbot.storage.sqlite_file import SqliteFile
+from tests.postgresql import Server
 from tests.storage.test_sqlite_file import DAMAGES, contents
 
 Socbot: TypeAlias = Callable[..., tuple[int, str, str]]
@@ -72,6 +73,19 @@ def test_made_listed_verified_tried_and_pruned(socbot: Socbot) -> None:
     code, out, _ = socbot("backup", "prune", "--dry-run")
     assert (code, "Nothing was deleted" in out, "Gone: 0" in out) == (EXIT_OK, True, True), "the proven one stays"
     assert socbot("backup", "list", "weekly")[1].startswith("Backups: 0")
+
+
+def test_what_was_verified_is_known_on_postgresql_too(socbot: Socbot, folder: Path, postgresql: Server) -> None:
+    (folder / "config.yaml").write_text(CONFIG.replace("sqlite:///data/socbot.db", postgresql.new_database()))
+    name = name_in(socbot("backup", "now")[1])
+    code, out, err = socbot("backup", "list")
+    assert (code, err) == (EXIT_OK, "")
+    assert f"{name}: manual" in out
+    assert "verified 2" in out
+    (folder / "config.yaml").write_text(CONFIG.replace("sqlite:///data/socbot.db", "postgresql://bot@127.0.0.1:1/none"))
+    code, out, err = socbot("backup", "list")
+    assert (code, name in out, "not verified" in out) == (EXIT_OK, True, True)
+    assert "what was verified is not known" in err
 
 
 def test_restored_and_taken_back(socbot: Socbot, folder: Path) -> None:
