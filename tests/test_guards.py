@@ -127,6 +127,11 @@ MUTATIONS = (
         "tests/storage/test_sqlite_file.py::test_a_damaged_store_is_refused_and_left_as_it_is",
     ),
     Mutation(
+        "P21", "an older store on PostgreSQL is upgraded whatever became of its backup",
+        "socbot/systems/backup/upgrading.py", "refuse_damaged(read_all(", "(read_all(",
+        "tests/systems/backup/test_upgrading.py::test_a_backup_that_is_not_what_was_packed_is_none",
+    ),
+    Mutation(
         "P22", "cells may begin a formula",
         "socbot/systems/exports.py", """return _UNSAFE.sub("'", text)""", "return text",
         "tests/systems/test_exports.py::test_no_cell_begins_a_formula",
