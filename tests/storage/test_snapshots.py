@@ -177,54 +177,61 @@ async def test_an_older_store_is_brought_up_to_date(tmp_path: Path, sqlite: Stor
 
 
 RATE = 500
-"""Transactions a second: of the load that is promised."""
+"""Writes a second: of the load that is promised."""
 
 TRIED = RATE * 1.2
 """What is tried, so that what is promised is reached although some are late."""
 
-KEPT = 1_000
-"""Rows, so that the two hundredth moment is no larger than the first ones."""
+KEPT, SWEPT = 1_000, 100
+"""Rows that stay when some are swept away, and after how many writes that is: no moment is much larger."""
 
 MOST_WAITING = 64
 
 
+TOGETHER = {"sqlite": 1, "postgresql": 4}
+"""Writes that are one transaction: at PostgreSQL each statement is a way there and back."""
+
+
 async def write_on(database: Database, rate: float, *, task_status: TaskStatus[None]) -> None:
-    """Transactions that each change three tables so that they agree, each begun at its time.
+    """Writes that each change three tables so that they agree, each begun at its time.
 
     Those that come while another is committed share the next commit, as everything that is written at once does.
     """
-    began, room = anyio.current_time(), anyio.Semaphore(MOST_WAITING)
+    began, room, together = anyio.current_time(), anyio.Semaphore(MOST_WAITING), TOGETHER[database.dialect]
 
-    async def write(number: int) -> None:
-        await database.write(partial(agree, number=number))
+    async def write(last: int) -> None:
+        await database.write(partial(agree, numbers=range(last - together + 1, last + 1)))
         room.release()
-        if number == 1:
+        if last == together:
             task_status.started()
 
     async with anyio.create_task_group() as tasks:
-        for number in count(1):
+        for last in count(together, together):
             await room.acquire()
-            tasks.start_soon(write, number)
-            await anyio.sleep(max(0.0, began + number / rate - anyio.current_time()))
+            tasks.start_soon(write, last)
+            await anyio.sleep(max(0.0, began + last / rate - anyio.current_time()))
 
 
-def agree(connection: Connection, number: int) -> None:
-    values = {"text": str(number), "number": number, "filler": "x" * 500, "gone": str(number - KEPT)}
+def agree(connection: Connection, numbers: range) -> None:
+    last = {"text": str(numbers[-1]), "number": numbers[-1], "filler": "x" * 500}
     connection.change(
         "INSERT INTO settings (key, value, set_by, set_at) VALUES ('n', :text, :filler, 0) "
         "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        values,
+        last,
     )
-    connection.change("INSERT INTO log_templates VALUES (:text, 0, 0, :number)", values)
-    connection.change("DELETE FROM log_templates WHERE template = :gone", values)
+    each = [{"text": str(number), "number": number} for number in numbers]
+    connection.execute_many("INSERT INTO log_templates VALUES (:text, 0, 0, :number)", each)
+    if numbers[-1] % SWEPT == 0:
+        gone = {"gone": numbers[-1] - KEPT}
+        connection.change("DELETE FROM log_templates WHERE count <= :gone", gone)
     connection.change(
         "INSERT INTO heartbeats (name, at) VALUES ('n', :number) ON CONFLICT (name) DO UPDATE SET at = excluded.at",
-        values,
+        last,
     )
 
 
 def agreed(path: Path) -> int:
-    """The number on which all three tables agree: how many transactions there were before."""
+    """The number on which all three tables agree: how many writes there were before."""
     connection = sqlite3.connect(path)
     try:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -235,12 +242,12 @@ def agreed(path: Path) -> int:
         connection.close()
     number = int(value)
     assert at == number
-    assert counts == list(range(max(1, number - KEPT + 1), number + 1))
+    assert counts == list(range(max(1, number - number % SWEPT - KEPT + 1), number + 1))
     return number
 
 
 async def moments(config: StorageConfig, folder: Path, form: str, times: int, rate: float) -> list[tuple[int, float]]:
-    """How many transactions there were in each of so many moments, and when they were taken."""
+    """How many writes there were in each of so many moments, and when they were taken."""
     found = []
 
     def take() -> tuple[int, float]:
@@ -261,7 +268,7 @@ async def moments(config: StorageConfig, folder: Path, form: str, times: int, ra
 
 
 def reached(found: list[tuple[int, float]]) -> float:
-    """Transactions a second, by what is in the moments."""
+    """Writes a second, by what is in the moments."""
     (first, began), (last, ended) = found[0], found[-1]
     return (last - first) / (ended - began)
 
