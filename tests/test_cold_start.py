@@ -98,7 +98,7 @@ def taking_nobody(server: Server, proxy: Proxy, database: str) -> Iterator[None]
     server.sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
 
 
-AWAY = (stopped, gone, silent, taking_nobody)
+AWAY = (stopped, *(pytest.param(each, marks=pytest.mark.slow) for each in (gone, silent, taking_nobody)))
 
 
 @pytest.fixture
@@ -138,6 +138,7 @@ async def test_a_host_is_told_and_nothing_of_the_bot_is_left(tmp_path: Path, url
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("database")] == []
 
 
+@pytest.mark.slow
 def test_the_other_commands_say_it_too(folder: Path, proxy: Proxy, away: None) -> None:
     for arguments in (("exec", "!ping"), ("audit", "list"), ("backup", "now")):
         says_so(socbot(folder, *arguments), proxy)
@@ -147,6 +148,7 @@ def test_the_other_commands_say_it_too(folder: Path, proxy: Proxy, away: None) -
     assert PASSWORD not in ran.stdout
 
 
+@pytest.mark.slow
 async def test_on_discord_no_login_is_spent(folder: Path, proxy: Proxy, away: None) -> None:
     async with Standin() as standin:
         environment = standin.environment()
@@ -155,6 +157,7 @@ async def test_on_discord_no_login_is_spent(folder: Path, proxy: Proxy, away: No
         assert standin.gateway.identifies == []
 
 
+@pytest.mark.slow
 def test_a_bot_that_is_started_again_and_again_serves_once_the_server_is_up(folder: Path, own_server: Server) -> None:
     """As a service manager does it."""
     codes: list[int] = []
