@@ -172,12 +172,13 @@ def _ordered(by_level: dict[str, int]) -> list[tuple[str, int]]:
 
 
 def _templates(found: Statistics) -> list[str]:
-    lines = ["**most frequent**" + ("" if found.commonest else ": none")]
-    lines += [_template(each) for each in found.commonest]
-    lines.append("**new in 24 h**" + ("" if found.new else ": none"))
-    lines += [f"{_template(each)}, first {moment(each.first_at)}" for each in found.new]
-    lines.append("**suddenly often**" + ("" if found.bursting else ": none"))
-    lines += [_burst(each) for each in found.bursting]
+    said = found.said
+    lines = ["**most frequent**" + ("" if said.commonest else ": none")]
+    lines += [_template(each) for each in said.commonest]
+    lines.append("**new in 24 h**" + ("" if said.new else ": none"))
+    lines += [f"{_template(each)}, first {moment(each.first_at)}" for each in said.new]
+    lines.append("**suddenly often**" + ("" if said.bursting else ": none"))
+    lines += [_burst(each) for each in said.bursting]
     if found.unheard:
         lines.append(f"{_lines(found.unheard)} came too fast to be counted here.")
     return lines

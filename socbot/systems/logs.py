@@ -79,9 +79,7 @@ class Statistics(Struct, frozen=True):
     counts: Counts
     lost: int
     unheard: int
-    commonest: tuple[Template, ...]
-    new: tuple[Template, ...]
-    bursting: tuple[Burst, ...]
+    said: Said
 
 
 class Logs:
@@ -185,17 +183,9 @@ class Logs:
 
     async def statistics(self) -> Statistics:
         writer = await self._written()
-        templates = await self._learn(writer)
+        await self._learn(writer)
         counts = await _reading(partial(reading.counts, writer.path, _hour_of, MOST_EXPORTED))
-        now = self._clock.time()
-        return Statistics(
-            counts,
-            writer.lost,
-            writer.unheard,
-            tuple(templates.commonest(_SHOWN_TEMPLATES)),
-            tuple(templates.new(now - _DAY, _SHOWN_TEMPLATES)),
-            tuple(templates.bursting(now, _SHOWN_TEMPLATES)),
-        )
+        return Statistics(counts, writer.lost, writer.unheard, await self.said())
 
     async def said(self) -> Said:
         """What the log says most, newly, and suddenly often, as it was last found out."""
@@ -216,7 +206,7 @@ class Logs:
         if self._attached is not None:
             await self._learn(self._attached)
 
-    async def _learn(self, writer: LogWriter) -> Templates:
+    async def _learn(self, writer: LogWriter) -> None:
         async with self._learning:
             templates = self._templates = self._templates or await self._known()
             said = [writer.heard.popleft() for _ in range(len(writer.heard))]
@@ -225,7 +215,6 @@ class Logs:
             if changed:
                 await self._database.write(lambda connection: log_templates.write(connection, changed, now))
                 log_templates.saved(changed)
-        return templates
 
     async def _known(self) -> Templates:
         rows = await self._database.read(log_templates.read)

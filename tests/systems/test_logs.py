@@ -176,7 +176,7 @@ async def test_the_statistics_know_what_was_said_before_a_restart(logged: Logged
         found = await bot.logs.statistics()
     assert found.counts.by_level == {"WARNING": 2, "ERROR": 1}
     assert sum(found.counts.by_hour.values()) == 3
-    assert [(each.text, each.count) for each in found.commonest] == [
+    assert [(each.text, each.count) for each in found.said.commonest] == [
         ("test: disk # is full", 2),
         ("test: something else altogether", 1),
     ]

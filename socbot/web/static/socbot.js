@@ -46,7 +46,6 @@ async function refresh() {
       if (now && !old.contains(document.activeElement) && !old.querySelector("details[open]") && !selected(old) && old.outerHTML !== now.outerHTML)
         old.replaceWith(document.importNode(now, true));
     }
-    for (const old of document.querySelectorAll("time.moment")) old.title = old.title;
     if (pulse) { pulse.hidden = false; pulse.className = "pulse good"; pulse.textContent = "live"; }
   } catch {
     if (pulse) { pulse.hidden = false; pulse.className = "pulse bad"; pulse.textContent = "no connection"; }
