@@ -97,7 +97,7 @@ async def restart_task(ctx: Context, supervisor: Supervisor, job: Name) -> Reply
     return Reply.ok(f"`{before.name}` is started afresh; {_then(supervisor.find(before.name))}.{was}")
 
 
-@command("run_task", permission="owner", group="tasks")
+@command("run_task", permission="owner", group="tasks", timeout=30.0)
 async def run_task(ctx: Context, supervisor: Supervisor, job: Name) -> Reply:
     """Run a job once now, whatever its schedule."""
     name = supervisor.find(job).name
