@@ -24,7 +24,8 @@ class Command(Struct, frozen=True, eq=False):  # a command is itself: compared a
 
     :param group: the system it belongs to, for help and for slash command groups
     :param cooldown: seconds between two runs by one user; kept in memory by the dispatcher
-    :param timeout: seconds until it is ended; None for the dispatcher's own
+    :param timeout: seconds until it is ended; None for the dispatcher's own. With one of its own it is waited for where
+        others are told that the store does not answer
     :param private: its answers are not for a public channel
     :param sensitive: its arguments may hold secrets, so the message is to be deleted and never shown; set by itself
         where an argument is a ``Secret``

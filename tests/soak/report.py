@@ -17,6 +17,9 @@ PER = 600.0
 WARM_UP = 1 / 3
 """The part of a run that is not judged: what is bounded fills meanwhile."""
 
+WARM_UP_OF_MEMORY = 1 / 2
+"""The same for memory, whose allocator takes more with each kind of burst that it has not had before."""
+
 SHORTEST = 360.0
 """Seconds of a course below which its slope says nothing: noise of a MiB would be a slope of many."""
 
@@ -69,11 +72,11 @@ class Found(Struct, kw_only=True):
     integrity: str
 
     def limits(self) -> list[Limit]:
-        samples = warm(self.samples)
+        samples, later = warm(self.samples), warm(self.samples, WARM_UP_OF_MEMORY)
         start = samples[0].at if samples else 0.0
         tasks, blocks = ([each for each in course if each[0] >= start] for course in (self.tasks, self.blocks))
         return [
-            _slope("memory (RSS)", [(each.at, each.rss / MIB) for each in samples], 1.0, "MiB"),
+            _slope("memory (RSS)", [(each.at, each.rss / MIB) for each in later], 1.0, "MiB"),
             _slope("descriptors", [(each.at, each.fds) for each in samples], 1.0, ""),
             _slope("threads", [(each.at, each.threads) for each in samples], 1.0, ""),
             _slope("tasks", tasks, 3.0, ""),
@@ -136,9 +139,9 @@ class Found(Struct, kw_only=True):
         return "\n".join(lines)
 
 
-def warm(samples: Sequence[Sample]) -> list[Sample]:
+def warm(samples: Sequence[Sample], part: float = WARM_UP) -> list[Sample]:
     """The samples after the warm-up."""
-    start = samples[0].at + WARM_UP * (samples[-1].at - samples[0].at) if samples else 0.0
+    start = samples[0].at + part * (samples[-1].at - samples[0].at) if samples else 0.0
     return [each for each in samples if each.at >= start]
 
 
