@@ -13,7 +13,7 @@ demo: $(VENV)/run
 
 test: $(VENV)/dev
 	@tests/servers.sh
-	@$(BIN)/python -m pytest -n 4 --dist loadfile -m "not slow and not alone"
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow and not alone"
 	@$(BIN)/python -m pytest -m "alone and not slow"
 
 lint: $(VENV)/dev
@@ -32,7 +32,7 @@ slow: $(VENV)/dev
 # What takes longer than CI may: ten times the examples, other ones in every run; ten minutes of fuzzing each reader; a soak
 nightly: $(VENV)/dev fuzz soak
 	@tests/servers.sh
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 4 --dist loadfile -m "not slow and not alone"
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow and not alone"
 
 FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/dev

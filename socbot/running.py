@@ -26,7 +26,7 @@ from socbot.exit_codes import EXIT_FAILURE, EXIT_OK
 from socbot.jobs.job import CriticalJobFailed
 from socbot.logs import logging_to, structlog_to_log, uncaught_to_log
 from socbot.remarks import on_privacy
-from socbot.storage.errors import StoreError
+from socbot.storage.errors import StoreUnreachable
 from socbot.systems.access import FIRST
 from socbot.transports.base import Transport, TransportRefused
 from socbot.transports.console import OWNER, PLATFORM, Console, converse
@@ -71,7 +71,7 @@ async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
             stack.enter_context(structlog_to_log())
 
         failure, code = "", EXIT_FAILURE
-        unusable: ConfigError | StoreError | None = None
+        unusable: ConfigError | StoreUnreachable | None = None
         try:
             return await _serve(bot, loaded, connect, started)
         except* CriticalJobFailed as failed:
@@ -82,7 +82,7 @@ async def run(loaded: Loaded, *, on_discord: bool = False) -> int:
             _log.error("%s", failure)
         except* ConfigError as wrong:
             unusable = next(_each(wrong))
-        except* StoreError as lost:
+        except* StoreUnreachable as lost:
             unusable = next(_each(lost))
             _log.error("%s", unusable)
     if unusable is not None:

@@ -27,6 +27,7 @@ from socbot.systems.profiler import Profiler
 from socbot.systems.traces import Traces
 from socbot.systems.vitals import Vitals
 from socbot.testing import FakeClock, said
+from tests.storage.released import nothing_first
 
 DOOR_SECONDS = 0.001
 OWNER = "1"
@@ -110,7 +111,7 @@ async def observed(
     zone: tzinfo = UTC,
 ) -> AsyncIterator[Observed]:
     clock = clock or FakeClock()
-    async with Database.open(storage, clock) as database:
+    async with Database.open(storage, clock, back_up=nothing_first) as database:
         world = Observed(database, clock, chain, analytics, profiler, zone)
         await world.pseudonyms.load()
         yield world

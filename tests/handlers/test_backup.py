@@ -18,6 +18,7 @@ from socbot.dispatch.errors import InvalidArgument
 from socbot.dispatch.messages import Answer, Message, User
 from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
+from socbot.jobs.job import JobRefused, Run
 from socbot.storage.connection import Connection
 from socbot.systems.backup.errors import BackupError
 from socbot.testing import OWNER, FakeClock, owner_said, said
@@ -413,6 +414,14 @@ async def test_on_both_databases(either: str, make_bot: MakeBot, backup: BackupC
         assert not bot.blacklist.is_listed("user", (OWNER[0], "900"))
 
 
+async def once(bot: Bot, job: str) -> Run | None:
+    """Run it now; None where it runs by itself just then."""
+    try:
+        return await bot.supervisor.run_now(job)
+    except JobRefused:
+        return None
+
+
 @pytest.mark.promise("P10")
 async def test_the_process_of_a_fleet_that_leads_tries_its_backups(
     make_bot: MakeBot, backup: BackupConfig, request: Any
@@ -423,7 +432,10 @@ async def test_the_process_of_a_fleet_that_leads_tries_its_backups(
             while not bot.supervisor.leads:  # noqa: ASYNC110 (as an operator looks)
                 await anyio.sleep(0.05)
         await bot.backups.now()
-        assert (await bot.supervisor.run_now("drill")).outcome == "ok"
+        with anyio.fail_after(20):
+            while (ran := await once(bot, "drill")) is None:  # noqa: ASYNC110 (as an owner does)
+                await anyio.sleep(0.05)
+        assert ran.outcome == "ok"
         drill = (await bot.backups.status()).drill
         assert drill is not None
         assert drill.passed

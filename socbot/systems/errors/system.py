@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, tzinfo
 from random import Random
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import anyio
 from msgspec import Struct
@@ -53,6 +53,8 @@ from socbot.systems.identities import storable
 from socbot.systems.links import Links
 from socbot.systems.signals import Draft, Signals
 from socbot.tracebacks import Redact, describe
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -454,28 +456,33 @@ class Errors:
 
     # -- asking
 
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        """What ``work`` reads; what waits to be written, because the store was slow, is written before."""
+        await self.flush()
+        return await self._database.read(work)
+
     async def find(self, error_id: str) -> Record | None:
+        """The error that was told under that id; None if it is not kept."""
         known = error_id.upper()
-        return await self._database.read(lambda connection: records.find(connection, known))
+        return await self._read(lambda connection: records.find(connection, known))
 
     async def newest(self, count: int, severity: Severity | None = None) -> list[Record]:
         """The newest errors, newest first."""
-        return await self._database.read(lambda connection: records.newest(connection, count, severity))
+        return await self._read(lambda connection: records.newest(connection, count, severity))
 
     async def search(self, query: str, count: int = 100) -> list[Record]:
         """The newest errors that have ``query`` in their command, user, type, message or id."""
-        return await self._database.read(lambda connection: records.search(connection, query, count))
+        return await self._read(lambda connection: records.search(connection, query, count))
 
     async def listing(self, wanted: Wanted) -> tuple[Listed, ...]:
         """The groups that are ``wanted``, each with its course."""
-        await self.flush()
         now = self._clock.time()
-        return tuple(await self._database.read(lambda connection: records.listing(connection, wanted, now)))
+        return tuple(await self._read(lambda connection: records.listing(connection, wanted, now)))
 
     async def standings(self) -> dict[Standing, int]:
         """How many groups are open, back, muted and resolved."""
         now = self._clock.time()
-        return await self._database.read(lambda connection: records.standings(connection, now))
+        return await self._read(lambda connection: records.standings(connection, now))
 
     def standing(self, group: Group) -> Standing:
         """How ``group`` stands now."""
@@ -483,30 +490,28 @@ class Errors:
 
     async def commands(self, limit: int = 50) -> tuple[str, ...]:
         """The commands that have failed."""
-        return await self._database.read(lambda connection: records.commands(connection, limit))
+        return await self._read(lambda connection: records.commands(connection, limit))
 
     async def course(self, group_id: str, since: float) -> tuple[tuple[float, int], ...]:
         """The errors of a group in each hour that had any, by its beginning, oldest first."""
-        await self.flush()
-        return await self._database.read(lambda connection: records.course(connection, group_id, since))
+        return await self._read(lambda connection: records.course(connection, group_id, since))
 
     async def totals(self, since: float) -> tuple[tuple[float, int], ...]:
         """The same of all groups together."""
-        await self.flush()
-        return await self._database.read(lambda connection: records.totals(connection, since))
+        return await self._read(lambda connection: records.totals(connection, since))
 
     async def by_command(self, since: float, limit: int = 10) -> tuple[tuple[str, int], ...]:
         """The commands with most errors since then, an empty name for none, and how many."""
-        return await self._database.read(lambda connection: records.by_command(connection, since, limit))
+        return await self._read(lambda connection: records.by_command(connection, since, limit))
 
     async def occurrences(self, group_id: str, limit: int = 50) -> list[Record]:
         """The newest errors of a group, newest first."""
-        return await self._database.read(lambda connection: records.occurrences(connection, group_id, limit))
+        return await self._read(lambda connection: records.occurrences(connection, group_id, limit))
 
     async def of_user(self, identity: Identity, limit: int = 20) -> list[Record]:
         """The newest errors that befell somebody, newest first."""
         subject = self._name_of(identity)
-        return await self._database.read(lambda connection: records.of_user(connection, identity[0], subject, limit))
+        return await self._read(lambda connection: records.of_user(connection, identity[0], subject, limit))
 
     @property
     def pace(self) -> Pace:
@@ -515,16 +520,15 @@ class Errors:
 
     async def group(self, group_id: str) -> Group | None:
         known = group_id.upper()
-        return await self._database.read(lambda connection: records.group(connection, known))
+        return await self._read(lambda connection: records.group(connection, known))
 
     async def groups(self, since: float = 0.0) -> list[Group]:
         """The groups seen since then, the newest first."""
-        return await self._database.read(lambda connection: records.groups(connection, since))
+        return await self._read(lambda connection: records.groups(connection, since))
 
     async def size(self) -> tuple[int, int]:
         """How many errors are kept, and of how many groups."""
-        await self.flush()
-        return await self._database.read(records.size)
+        return await self._read(records.size)
 
     async def figures(self, days: int) -> Figures:
         """Today's errors and those of the days before, ``days`` in all; of recorded ones and others."""
@@ -561,8 +565,7 @@ class Errors:
         return figures(within, slot_names(now, count, period, self.zone), period, self.zone), before
 
     async def _hours(self, since: float) -> list[HourCount]:
-        await self.flush()
-        return await self._database.read(lambda connection: records.hours(connection, since))
+        return await self._read(lambda connection: records.hours(connection, since))
 
 
 class _Burst:
