@@ -29,6 +29,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 MakeBot: TypeAlias = Callable[..., AbstractAsyncContextManager[Bot]]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What does not ask for trio itself runs on it in the slow stage: the engine and the jobs ask for it."""
+    for item in items:
+        asked = any("anyio_backend" in mark.args[0] for mark in item.iter_markers("parametrize"))
+        chosen = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if chosen.get("anyio_backend") == "trio" and not asked:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _only_its_own_memory(request: pytest.FixtureRequest) -> Iterator[None]:
     """What measures time does not wait while what earlier tests left is looked through: as in ``socbot run``."""
