@@ -104,6 +104,7 @@ def test_the_dashboard_tells_of_the_present(shown: Shown) -> None:
     assert overview["health"] == "healthy"
 
 
+@pytest.mark.slow
 def test_a_process_ends_when_it_has_played_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("web: {port: 0}\n")
     environment = {**os.environ, "TMPDIR": str(tmp_path), "SOCBOT_STORAGE__URL": f"sqlite:///{tmp_path}/own.db"}

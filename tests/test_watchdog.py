@@ -214,13 +214,6 @@ async def _burn_elsewhere(seconds: float) -> None:
     )
 
 
-@pytest.mark.promise("P50")
-@ASYNCIO
-async def test_a_busy_machine_raises_no_false_alarm(seen: Seen) -> None:
-    assert await at_two_hundred_a_second(5, Watchdog(seen)) >= 990
-    assert seen == []
-
-
 @pytest.mark.slow
 @pytest.mark.promise("P50")
 @ASYNCIO

@@ -189,11 +189,6 @@ def check(fleet: Fleet, rounds: int) -> None:
     assert fleet.slowest <= 2 * LEASE
 
 
-@pytest.mark.promise("P46")
-def test_a_job_of_the_fleet_runs_once(own_server: Server, tmp_path: Path) -> None:
-    check(went_through(own_server, tmp_path, 3), 3)
-
-
 @pytest.mark.slow
 @pytest.mark.promise("P46")
 def test_a_job_of_the_fleet_runs_once_over_a_hundred_faults(own_server: Server, tmp_path: Path) -> None:

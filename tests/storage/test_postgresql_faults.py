@@ -110,7 +110,6 @@ async def test_a_commit_of_which_nobody_can_tell_is_told_as_uncertain(proxy: Pro
     [
         ("reset", PATIENCE),
         ("down", PATIENCE),
-        ("half open", PATIENCE),
         pytest.param("half open", DEFAULT, marks=pytest.mark.slow),
         pytest.param("3 s late", DEFAULT, marks=pytest.mark.slow),
     ],
@@ -168,6 +167,7 @@ async def test_a_change_that_had_begun_is_told_as_uncertain(proxy: Proxy, url: s
         assert outcome.reply.text.startswith("The store has not answered: look whether that was done")
 
 
+@pytest.mark.slow
 @pytest.mark.promise("P47")
 async def test_a_command_that_says_how_long_it_takes_is_waited_for(proxy: Proxy, url: str, make_bot: MakeBot) -> None:
     async with make_bot(storage=through(proxy, url)) as bot:
