@@ -43,7 +43,7 @@ def _spoilt(lines: list[str], at: int, how: int, random: Random) -> str:
     broken = (
         [f"{indent}: : :", line],  # syntax
         [f"{indent}no_such_key: 1", line],
-        [line, line],  # twice
+        [line, f"{indent}-" if line.lstrip().startswith("-") else line],  # an item that is nothing, a key twice
         ["\t" + line.lstrip()],
         [line.partition(":")[0] + ": " + random.choice(_WRONG)],
         [line, "}"],

@@ -113,13 +113,15 @@ async def broken_files_change_nothing(make_bot: MakeBot, path: Path, count: int)
 
 
 @pytest.mark.promise("P28")
-async def test_a_bad_file_changes_nothing(make_bot: MakeBot, path: Path) -> None:
+async def test_a_bad_file_changes_nothing(make_bot: MakeBot, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOCBOT_WEB__PORT")
     await broken_files_change_nothing(make_bot, path, 80)
 
 
 @pytest.mark.slow
 @pytest.mark.promise("P28")
-async def test_300_bad_files_change_nothing(make_bot: MakeBot, path: Path) -> None:
+async def test_300_bad_files_change_nothing(make_bot: MakeBot, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOCBOT_WEB__PORT")
     await broken_files_change_nothing(make_bot, path, 300)
 
 
