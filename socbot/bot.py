@@ -465,6 +465,7 @@ class Bot:
         )
         return (
             telemetry,
+            *self.settings.jobs(),
             *self.audit.jobs(),
             *self.signals.jobs(),
             *self.webhooks.jobs(),

@@ -1,9 +1,11 @@
 """Settings: config.yaml below, what the owner changed at run time above it."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import anyio
 import msgspec
 from msgspec import Struct
 
@@ -11,10 +13,15 @@ from socbot.config import SECRET_KEYS, Config, Loaded, decode, is_length_of_time
 from socbot.dispatch.arguments import Duration
 from socbot.dispatch.clock import Clock
 from socbot.documents import ConfigError
-from socbot.storage.connection import Connection
+from socbot.jobs.job import Job
+from socbot.jobs.schedules import Continuous
+from socbot.storage import tail
+from socbot.storage.connection import Connection, Row
 from socbot.storage.database import Database
 from socbot.storage.errors import decoding
 from socbot.systems.identities import KEY_SETTING
+
+_log = logging.getLogger(__name__)
 
 Commit: TypeAlias = Callable[[], None]
 Prepare: TypeAlias = Callable[[Config], Commit]
@@ -83,55 +90,94 @@ class Settings:
     def __init__(self, database: Database, clock: Clock, loaded: Loaded) -> None:
         self._database, self._clock, self._loaded = database, clock, loaded
         self._overrides: dict[str, Override] = {}
+        self._rows: Sequence[Row] = ()
+        self._changing = anyio.Lock()
         self._participants: list[Prepare] = []
         self.config = self._began = loaded.config
         self.problems: tuple[str, ...] = ()
+
+    def jobs(self) -> tuple[Job, ...]:
+        if self._database.dialect != "postgresql":
+            return ()
+        follow = "takes over what other processes on the same store have set"
+        return (Job("settings_follow", self._follow, Continuous(), follow),)
 
     async def load(self) -> None:
         """Read what was set at run time; what config.yaml no longer allows is left out, and named in ``problems``.
 
         :raises StoreError: if the store cannot be read
         """
-        self._overrides = {}
-        rows = await self._database.read(
-            lambda connection: connection.execute(
-                "SELECT key, value, set_by, set_at FROM settings WHERE key <> :secret ORDER BY key",
-                {"secret": KEY_SETTING},
-            )
-        )
+        async with self._changing:
+            await self._load()
+
+    async def _load(self) -> None:
+        self._rows = await self._database.read(_read)
+        self._overrides, self.problems = self._usable(self._rows)
+        self.config = self._effective(self._loaded, self._overrides)
+
+    def _usable(self, rows: Sequence[Row]) -> tuple[dict[str, Override], tuple[str, ...]]:
+        """What of ``rows`` the configuration allows, and why the rest is left out."""
+        overrides: dict[str, Override] = {}
         problems = []
         for key, value, set_by, set_at in rows:
             with decoding(f"the setting {key}"):
                 override = Override(msgspec.json.decode(value), set_by, set_at)
             if "." not in key or key.startswith("pipeline."):
-                self._overrides[key] = override
+                overrides[key] = override
             elif key.partition(".")[0] in EDITABLE:
                 try:
-                    self.config = self._effective(self._loaded, self._overrides | {key: override})
-                    self._overrides[key] = override
+                    self._effective(self._loaded, overrides | {key: override})
+                    overrides[key] = override
                 except ConfigError as error:
                     problems.append(f"{key}, set by {set_by}, is not used: {error}")
-        self.problems = tuple(problems)
-        self.config = self._effective(self._loaded, self._overrides)
+        return overrides, tuple(problems)
+
+    async def _follow(self) -> None:
+        await tail.follow(self._clock, self.catch_up)
+
+    async def catch_up(self) -> None:
+        """Put in force what other processes have set; what this one cannot use is named in ``problems``.
+
+        :raises StoreError: if the store cannot be read
+        """
+        async with self._changing:
+            rows = await self._database.read(_read)
+            if rows == self._rows:
+                return
+            overrides, problems = self._usable(rows)
+            self._rows = rows
+            if overrides == self._overrides:
+                self.problems = problems
+                return
+            before = self.config
+            try:
+                self._put_in_force(self._effective(self._loaded, overrides), overrides)
+            except ConfigError as error:
+                self.problems = (*problems, f"what another process has set is not put in force: {error}")
+            else:
+                self.problems = problems
+                for line in _differences(before, self.config):
+                    _log.info("set by another process: %s", line)
 
     async def restored(self) -> tuple[str, ...]:
         """Go by config.yaml and the store as they are now; what cannot be put in force is returned, and left out.
 
         :raises StoreError: if the store cannot be read
         """
-        before, found = (self.config, self._loaded), []
-        if self._loaded.path is not None:
+        async with self._changing:
+            before, found = (self.config, self._loaded), []
+            if self._loaded.path is not None:
+                try:
+                    self._loaded = load(self._loaded.path)
+                except ConfigError as error:
+                    found.append(f"config.yaml is not put in force: {error}")
+            await self._load()
             try:
-                self._loaded = load(self._loaded.path)
+                self._put_in_force(self.config, self._overrides)
             except ConfigError as error:
-                found.append(f"config.yaml is not put in force: {error}")
-        await self.load()
-        try:
-            self._put_in_force(self.config)
-        except ConfigError as error:
-            found.append(f"the restored settings are not put in force: {error}")
-            self.config, self._loaded = before
-        return (*found, *self.problems)
+                found.append(f"the restored settings are not put in force: {error}")
+                self.config, self._loaded = before
+            return (*found, *self.problems)
 
     def participate(self, prepare: Prepare) -> None:
         """Have ``prepare`` asked about each new configuration, and what it returns called once all have accepted."""
@@ -142,7 +188,7 @@ class Settings:
 
         :raises ConfigError: if somebody cannot accept it
         """
-        self._put_in_force(self.config)
+        self._put_in_force(self.config, self._overrides)
         self._began = self.config
 
     @property
@@ -202,15 +248,11 @@ class Settings:
         """
         if reason := why_fixed(key):
             raise ConfigError(reason)
-        before = self._setting(key)
-        await self._change(key, Override(parse_value(text, key_type(key), key), by, self._clock.time()))
-        return before, self._setting(key)
+        return await self._change(key, Override(parse_value(text, key_type(key), key), by, self._clock.time()))
 
     async def reset(self, key: str) -> tuple[Setting, Setting]:
         """Return ``key`` to config.yaml; the setting before and after."""
-        before = self._setting(key)
-        await self._change(key, None)
-        return before, self._setting(key)
+        return await self._change(key, None)
 
     async def set_mode(self, middleware: str, mode: str, by: str) -> None:
         """Override the mode of one middleware.
@@ -230,27 +272,32 @@ class Settings:
         """
         if self._loaded.path is None:
             raise ConfigError("this bot was not started from a file")
-        loaded = load(Path(self._loaded.path))
-        before = self.config
-        with loaded.placing():
-            self._put_in_force(self._effective(loaded, self._overrides))
-        self._loaded = loaded
-        return _differences(before, self.config)
+        async with self._changing:
+            loaded = load(Path(self._loaded.path))
+            before = self.config
+            with loaded.placing():
+                self._put_in_force(self._effective(loaded, self._overrides), self._overrides)
+            self._loaded = loaded
+            return _differences(before, self.config)
 
-    async def _change(self, key: str, override: Override | None) -> None:
-        overrides = {name: value for name, value in self._overrides.items() if name != key}
-        if override is not None:
-            overrides[key] = override
-        config = self._effective(self._loaded, overrides)
-        commits = [prepare(config) for prepare in self._participants]
-        await self._database.write(lambda connection: _write(connection, key, override))
-        self._overrides, self.config = overrides, config
-        for commit in commits:
-            commit()
+    async def _change(self, key: str, override: Override | None) -> tuple[Setting, Setting]:
+        with anyio.CancelScope(shield=True):  # what is committed must be in force
+            async with self._changing:
+                before = self._setting(key)
+                overrides = {name: value for name, value in self._overrides.items() if name != key}
+                if override is not None:
+                    overrides[key] = override
+                config = self._effective(self._loaded, overrides)
+                commits = [prepare(config) for prepare in self._participants]
+                await self._database.write(lambda connection: _write(connection, key, override))
+                self._commit(config, overrides, commits)
+        return before, self._setting(key)
 
-    def _put_in_force(self, config: Config) -> None:
-        commits = [prepare(config) for prepare in self._participants]
-        self.config = config
+    def _put_in_force(self, config: Config, overrides: dict[str, Override]) -> None:
+        self._commit(config, overrides, [prepare(config) for prepare in self._participants])
+
+    def _commit(self, config: Config, overrides: dict[str, Override], commits: Sequence[Commit]) -> None:
+        self.config, self._overrides = config, overrides
         for commit in commits:
             commit()
 
@@ -302,6 +349,12 @@ def _at(config: Config, key: str) -> Any:
     for part in parts_of(key):
         value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
     return value
+
+
+def _read(connection: Connection) -> list[Row]:
+    return connection.execute(
+        "SELECT key, value, set_by, set_at FROM settings WHERE key <> :secret ORDER BY key", {"secret": KEY_SETTING}
+    )
 
 
 def _write(connection: Connection, key: str, override: Override | None) -> None:
