@@ -113,6 +113,7 @@ rate_limit_violations = Table(
     _text("guild", default=""),  # where it was done there
 )
 Index("rate_limit_violations_subject", rate_limit_violations.c.platform, rate_limit_violations.c.subject)
+Index("rate_limit_violations_until", rate_limit_violations.c.until)
 rate_limit_refusals = Table(
     "rate_limit_refusals",
     metadata,

@@ -286,6 +286,7 @@ def as_it_was(connection: Connection) -> None:
         connection.execute(f"DROP TABLE {table}")
     connection.execute("DROP INDEX usage_guild")
     connection.execute("DROP INDEX signals_last_at")
+    connection.execute("DROP INDEX rate_limit_violations_until")
     connection.execute("CREATE INDEX usage_command ON usage (command, hour)")
     binary = "BLOB" if connection.dialect == "sqlite" else "BYTEA"
     connection.execute(

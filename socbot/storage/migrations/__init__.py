@@ -15,7 +15,7 @@ from socbot.storage.errors import StoreDamaged, StoreTooNew
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 
 
 class Revisions(Struct, frozen=True):
@@ -29,7 +29,9 @@ class Revisions(Struct, frozen=True):
         return self.names[-1]
 
 
-RELEASED: Final = Revisions(("0001", "0002", "0003", "0004", "0005", HEAD), Path(__file__).with_name("versions"))
+RELEASED: Final = Revisions(
+    ("0001", "0002", "0003", "0004", "0005", "0006", HEAD), Path(__file__).with_name("versions")
+)
 
 
 def standing(connection: Connection, revisions: Revisions) -> str | None:

@@ -3,7 +3,7 @@
 Written by ``python -m socbot.storage.migrations``; a test compares it with the revisions.
 """
 
-REVISION = "0006"
+REVISION = "0007"
 
 SCHEMA = """
 CREATE TABLE audit (
@@ -324,6 +324,8 @@ CREATE TABLE rate_limit_violations (
 );
 
 CREATE INDEX rate_limit_violations_subject ON rate_limit_violations (platform, subject);
+
+CREATE INDEX rate_limit_violations_until ON rate_limit_violations (until);
 
 CREATE TABLE rollups (
 	name TEXT NOT NULL,

@@ -17,7 +17,8 @@ from socbot.dispatch.messages import Identity
 from socbot.dispatch.outcomes import Outcome
 from socbot.documents import ConfigError
 from socbot.jobs.job import Job
-from socbot.jobs.schedules import Every
+from socbot.jobs.schedules import Continuous, Every
+from socbot.storage import tail
 from socbot.storage.connection import Connection
 from socbot.storage.database import Database
 from socbot.systems.audit import Audit
@@ -34,6 +35,7 @@ from socbot.systems.rate_limit.enforcement import (
     last_enforced,
     running_timeouts,
 )
+from socbot.systems.rate_limit.held import Held, Stored
 from socbot.systems.rate_limit.limiter import QUIET, Limiter, Refusal
 from socbot.systems.rate_limit.sharing import SharedLimits, forget_passed, shares
 from socbot.systems.rate_limit.table import Table
@@ -43,6 +45,8 @@ Action: TypeAlias = Literal["warn", "timeout", "blacklist"]
 
 FORGET_INTERVAL = 60.0
 _KEEP_VIOLATIONS = 90 * 86_400.0
+_STILL_SHOWN = 3_600.0
+"""Seconds for which a timeout that has ended is read from a store that is followed: clocks differ, and are set."""
 
 
 class Violation(Struct, frozen=True):
@@ -180,8 +184,8 @@ class RateLimiter:
         self._signals, self._audit, self._links = signals, audit, links or Links()
         self._limiter = Limiter(config, Table(config.max_users))
         self._sharing = SharedLimits(database, clock)
-        self._muted: dict[Identity, float] = {}
-        self._exempt: dict[Identity, float] = {}
+        self._is_followed = database.dialect == "postgresql"
+        self._muted, self._exempt = self._nobody(), self._nobody()
         self._enforcement = Enforcement(database)
         self.violated: Counter[Action] = Counter()
 
@@ -203,14 +207,19 @@ class RateLimiter:
         self._config = config
 
     def jobs(self) -> tuple[Job, ...]:
-        return (
-            Job(
-                "rate_limit_forget",
-                self.forget,
-                Every(FORGET_INTERVAL),
-                description="Forgets users whose limits have come back, and violations that count no longer",
-            ),
+        forget = Job(
+            "rate_limit_forget",
+            self.forget,
+            Every(FORGET_INTERVAL),
+            description="Forgets users whose limits have come back, and violations that count no longer",
         )
+        follow = Job(
+            "rate_limit_follow",
+            self.follow,
+            Continuous(),
+            description="Takes over whom other processes on the same store time out or exempt",
+        )
+        return (forget, follow) if self._is_followed else (forget,)
 
     async def load(self) -> None:
         """Read back what users had used, who is muted and who is exempt.
@@ -225,11 +234,28 @@ class RateLimiter:
             wait = min(until - wall, self._config.cooldowns.get(command, 0.0))
             if wait > 0:
                 self._limiter.restore_command((platform, subject), command, now + wait, now)
-        self._muted = {(platform, subject): now + until - wall for platform, subject, until in stored.muted}
-        self._exempt = {
-            (platform, subject): math.inf if until is None else now + until - wall
-            for platform, subject, until in stored.exempt
-        }
+        self._muted, self._exempt = self._nobody(), self._nobody()
+        self._muted.take_over(stored.muted, now - wall)
+        self._exempt.take_over(stored.exempt, now - wall)
+
+    def _nobody(self) -> Held:
+        return Held(keep=2 * _STILL_SHOWN if self._is_followed else 0.0)
+
+    async def follow(self) -> None:
+        """Take over what other processes change, until cancelled."""
+        await tail.follow(self._clock, self.catch_up)
+
+    async def catch_up(self) -> None:
+        """Take over whom other processes have timed out or exempted up to now, and whom they no longer do.
+
+        :raises StoreError: if the store cannot be read
+        """
+        muted, exempt = self._muted, self._exempt
+        with muted.looking(), exempt.looking():
+            timeouts, exemptions = await self._database.read(_read_held)
+            to_monotonic = self._clock.monotonic() - self._clock.time()
+            muted.take_over(timeouts, to_monotonic)
+            exempt.take_over(exemptions, to_monotonic)
 
     def _restore_states(self, rows: list[tuple[Any, ...]], wall: float, now: float) -> None:
         # The host's clock may have been set back since: nobody waits longer than if it all had just happened.
@@ -250,7 +276,7 @@ class RateLimiter:
         """Admit ``command`` and count it, or say why not. Synchronous, and so exact under concurrency."""
         now = self._clock.monotonic()
         if self._muted:
-            muted = self._muted.get(identity, 0.0) - now
+            muted = self._muted.left(identity, now)
             if muted > 0:
                 return Refusal("timeout", muted, self._config.burst, self._config.window)
         return self._limiter.hit(identity, command, now)
@@ -293,7 +319,7 @@ class RateLimiter:
 
     def muted(self, identity: Identity) -> Refusal | None:
         """The refusal of a user who is timed out, whatever the command; otherwise None."""
-        wait = self._muted.get(identity, 0.0) - self._clock.monotonic() if self._muted else 0.0
+        wait = self._muted.left(identity, self._clock.monotonic()) if self._muted else 0.0
         return Refusal("timeout", wait, self._config.burst, self._config.window) if wait > 0 else None
 
     @property
@@ -307,7 +333,7 @@ class RateLimiter:
             return "the owner is exempt"
         if admin and self._config.exempt_admins:
             return "administrators are exempt"
-        if self._exempt and self._exempt.get(identity, 0.0) > self._clock.monotonic():
+        if self._exempt and self._exempt.left(identity, self._clock.monotonic()) > 0:
             return "on the list of the exempt"
         return ""
 
@@ -332,16 +358,16 @@ class RateLimiter:
                 lambda connection: self._record(connection, case, config, spared)
             )
             self.violated[violation.action] += 1
-            await self._punish(identity, violation)
+            await self._punish(identity, violation, case.at)
         if violation.enforced != UNKNOWN or guild is None or violation.duration is None:
             return violation
         reason = _reason(violation, config)
         enforced = await self._enforcement.time_out(identity, key, guild, violation.duration, reason)
         return structs.replace(violation, enforced=enforced)
 
-    async def _punish(self, identity: Identity, violation: Violation) -> None:
+    async def _punish(self, identity: Identity, violation: Violation, at: float) -> None:
         if violation.action == "timeout" and violation.duration is not None:
-            self._muted[identity] = self._clock.monotonic() + violation.duration
+            self._muted.put(identity, self._clock.monotonic() + violation.duration, at + violation.duration)
         elif violation.action == "blacklist" and not self._blacklist.is_listed("user", identity):
             await self._blacklist.add(
                 "user",
@@ -387,7 +413,7 @@ class RateLimiter:
         wall, since = self._clock.time(), self._clock.time() - self._config.decay
         with anyio.CancelScope(shield=True):
             cleared, timeouts = await self._database.write(lambda connection: _clear(connection, identity, wall, since))
-            self._muted.pop(identity, None)
+            self._muted.drop(identity)
             self._limiter.end_episode(identity, self._clock.monotonic())
         return Cleared(cleared, await self._enforcement.lift(identity, timeouts))
 
@@ -401,15 +427,15 @@ class RateLimiter:
         """
         now, wall = self._clock.monotonic(), self._clock.time()
         with anyio.CancelScope(shield=True):
-            if self._exempt.get(identity, 0.0) > now:
+            if self._exempt.left(identity, now) > 0:
                 await self._database.write(lambda connection: _delete_exemption(connection, identity))
-                del self._exempt[identity]
+                self._exempt.drop(identity)
                 return None
             until = None if duration is None else wall + duration
             exemption = Exemption(*identity, until, by, wall)
             timeouts = await self._database.write(lambda connection: _write_exemption(connection, exemption))
-            self._exempt[identity] = math.inf if duration is None else now + duration
-            self._muted.pop(identity, None)
+            self._exempt.put(identity, math.inf if duration is None else now + duration, until)
+            self._muted.drop(identity)
         return structs.replace(exemption, lifts=await self._enforcement.lift(identity, timeouts))
 
     async def exemptions(self) -> tuple[Exemption, ...]:
@@ -421,7 +447,7 @@ class RateLimiter:
         )
         now = self._clock.monotonic()
         exemptions = (Exemption(*row) for row in rows)
-        return tuple(each for each in exemptions if self._exempt.get((each.platform, each.id), 0.0) > now)
+        return tuple(each for each in exemptions if self._exempt.left((each.platform, each.id), now) > 0)
 
     # -- reports ----------------------------------------------------------------------------------------
 
@@ -466,7 +492,7 @@ class RateLimiter:
     def timed_out(self) -> tuple[TimedOut, ...]:
         """Who is timed out now, from memory; whose timeout ends last comes first."""
         now = self._clock.monotonic()
-        held = (TimedOut(*identity, until - now) for identity, until in self._muted.items() if until > now)
+        held = (TimedOut(*identity, seconds) for identity, seconds in self._muted.all(now))
         return tuple(sorted(held, key=lambda each: -each.seconds))
 
     async def refusals(self, limit: int = 20) -> tuple[tuple[str, int, float], ...]:
@@ -519,8 +545,8 @@ class RateLimiter:
         :raises StoreError: if the store is out of order
         """
         now, wall = self._clock.monotonic(), self._clock.time()
-        self._muted = {identity: until for identity, until in self._muted.items() if until > now}
-        self._exempt = {identity: until for identity, until in self._exempt.items() if until > now}
+        self._muted.forget_passed(now)
+        self._exempt.forget_passed(now)
         for _ in self._limiter.table.forget(now):
             await anyio.lowlevel.checkpoint()
         keep = max(self._config.decay, _KEEP_VIOLATIONS)
@@ -529,8 +555,8 @@ class RateLimiter:
     def forget_user(self, identity: Identity) -> None:
         """Forget in memory what is known of one user; erasing what is stored is the caller's."""
         self._limiter.forget_user(identity, self._clock.monotonic())
-        self._muted.pop(identity, None)
-        self._exempt.pop(identity, None)
+        self._muted.drop(identity)
+        self._exempt.drop(identity)
 
     @staticmethod
     def check(config: RateLimitConfig) -> None:
@@ -662,6 +688,16 @@ def _read_all(connection: Connection, wall: float) -> _Stored:
     )
 
 
+def _read_held(connection: Connection) -> tuple[list[Stored], list[Stored]]:
+    """The timeouts and the exemptions, also those that have just ended: by its own clock each process says which."""
+    timeouts = connection.execute(
+        "SELECT platform, subject, max(until) FROM rate_limit_violations"
+        f" WHERE until > CAST(EXTRACT(EPOCH FROM now()) AS double precision) - {_STILL_SHOWN}"
+        " AND action = 'timeout' AND cleared_at IS NULL GROUP BY platform, subject"
+    )
+    return timeouts, connection.execute("SELECT platform, subject, until FROM rate_limit_exemptions")
+
+
 def _write_states(
     connection: Connection, unsaved: dict[Identity, tuple[float, float, float, int]], to_wall: float
 ) -> None:
@@ -703,7 +739,7 @@ def _write_cooldowns(connection: Connection, unsaved: dict[tuple[Identity, str],
 
 
 def _write_exemption(connection: Connection, exemption: Exemption) -> list[Timeout]:
-    """Store it; the timeouts to be lifted."""
+    """Store it, and that timeouts hold no longer; those that are to be lifted."""
     connection.change(
         "INSERT INTO rate_limit_exemptions (platform, subject, until, given_by, given_at)"
         " VALUES (:platform, :subject, :ends, :by, :at) ON CONFLICT (platform, subject)"
@@ -716,7 +752,14 @@ def _write_exemption(connection: Connection, exemption: Exemption) -> list[Timeo
             "at": exemption.given_at,
         },
     )
-    return running_timeouts(connection, (exemption.platform, exemption.id), exemption.given_at)
+    identity = (exemption.platform, exemption.id)
+    timeouts = running_timeouts(connection, identity, exemption.given_at)
+    connection.change(
+        "UPDATE rate_limit_violations SET cleared_at = :now WHERE platform = :platform AND subject = :subject"
+        " AND action = 'timeout' AND until > :now AND cleared_at IS NULL",
+        _key(identity) | {"now": exemption.given_at},
+    )
+    return timeouts
 
 
 def _delete_exemption(connection: Connection, identity: Identity) -> int:
