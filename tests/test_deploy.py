@@ -75,7 +75,7 @@ def test_the_unit_tries_again_what_may_pass_and_nothing_else(service: dict[str, 
 
 def test_the_unit_hands_the_token_on_under_a_key_that_there_is(service: dict[str, str], tmp_path: Path) -> None:
     name, source = service["LoadCredential"].split(":")
-    variable, value = service["Environment"].split("=")
+    variable, value = service["Environment"].split()[0].split("=")
     assert value == f"%d/{name}"
     assert source.startswith("/etc/socbot/")
     (tmp_path / name).write_text("made.up.token\n")

@@ -201,6 +201,7 @@ async def running(folder: Path, standin: Standin, crowd: Crowd) -> AsyncIterator
     configure(folder, CHAIN, 1)
     environment = ENVIRONMENT | standin.environment() | {"BOT_OWNER_ID": crowd.owner.id}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment["MALLOC_ARENA_MAX"] = "2"  # as in deploy/
     environment["PYTHONWARNINGS"] = "default::ResourceWarning,default::RuntimeWarning"
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         process = await anyio.open_process(
