@@ -122,7 +122,7 @@ class Settings:
         for key, value, set_by, set_at in rows:
             with decoding(f"the setting {key}"):
                 override = Override(msgspec.json.decode(value), set_by, set_at)
-            if "." not in key or key.startswith("pipeline."):
+            if key == "maintenance" or key.startswith("pipeline."):
                 overrides[key] = override
             elif key.partition(".")[0] in EDITABLE:
                 try:

@@ -1,15 +1,26 @@
 """Settings that several change at a time, in one process and in several on one PostgreSQL."""
 
+from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from socbot.config import StorageConfig
+from socbot.config import Config, StorageConfig
+from socbot.storage.connection import Connection
 from socbot.testing import owner_said, said
 from tests.conftest import MakeBot
 from tests.postgresql import Server
+
+
+def note_something_else(connection: Connection, text: str) -> None:
+    """What other parts of a bot keep in the same table."""
+    connection.change(
+        "INSERT INTO settings (key, value, set_by, set_at) VALUES ('something_else', :text, 'socbot', 0)"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        {"text": f'"{text}"'},
+    )
 
 
 @pytest.fixture
@@ -91,10 +102,13 @@ async def test_settings_and_modes_are_followed_and_settings_taken_back(
 async def test_ones_own_changes_are_put_in_force_once(storage: StorageConfig, make_bot: MakeBot) -> None:
     async with make_bot(storage=storage) as bot:
         await bot.settings.set("rate_limit.cooldowns", '{"ping": 3.5}', "ann")
-        generation = bot.dispatcher.chain.generation
-        for _ in range(3):
+        put_in_force: list[Config] = []
+        bot.settings.participate(lambda config: lambda: put_in_force.append(config))
+        for text in ("one", "another"):
             await bot.settings.catch_up()
-        assert bot.dispatcher.chain.generation == generation
+            await bot.database.write(partial(note_something_else, text=text))
+            await bot.settings.catch_up()
+        assert put_in_force == []
 
 
 async def test_what_a_process_cannot_use_is_told_and_changes_nothing(storage: StorageConfig, make_bot: MakeBot) -> None:
