@@ -282,9 +282,9 @@ class _Reader:
         if not self._words:
             return _absent(parameter)
         first = self._words[0]
-        raw = first.value if first.quoted and len(self._words) == 1 else self._text[first.start :].strip()
+        raw = (first.value if first.quoted and len(self._words) == 1 else self._text[first.start :]).strip()
         self._words.clear()
-        return parameter.parse(raw, self._message)
+        return parameter.parse(raw, self._message) if raw else _absent(parameter)
 
     def _many(self, parameter: Parameter) -> list[object]:
         values = []

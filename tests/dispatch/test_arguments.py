@@ -66,6 +66,7 @@ def value_of(annotation: Any, text: str, default: Any = ...) -> object:
         (str, '""', ""),
         (Rest, "all of  the line ", "all of  the line"),
         (Rest, '"quoted"', "quoted"),
+        (Rest, '" quoted "', "quoted"),
         (Rest, 'he said "no" twice', 'he said "no" twice'),
         (Rest, '"a" and "b"', '"a" and "b"'),
         (int, "42", 42),
@@ -141,6 +142,8 @@ def test_what_is_read(annotation: Any, text: str, value: object) -> None:
         (str, "two words", "arguments: `words` is not expected: that is one argument too many"),
         (str, "", "value: missing: text"),
         (Rest, "   ", "value: missing: text"),
+        (Rest, '""', "value: missing: text"),
+        (Rest, '"  "', "value: missing: text"),
         (Attachment, "", "value: missing: a file attached to the message"),
     ],
 )
