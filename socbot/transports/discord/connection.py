@@ -136,6 +136,8 @@ class ShardConnection:
         except BaseException:
             await _given_up(half_made)
             raise
+        finally:
+            half_made.clear()  # whatever is begun on this connection copies the context, and may outlive it by far
         self._ws, self._may_resume = ws, True
         self._adopt(self._shard_id, ws)
         return ws

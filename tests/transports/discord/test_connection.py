@@ -1,5 +1,6 @@
 """A gateway that breaks in every way, and a bot that loses and repeats no command."""
 
+import gc
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,6 +18,7 @@ from socbot.dispatch.outcomes import Outcome
 from socbot.dispatch.replies import Reply
 from socbot.systems.errors import Record
 from socbot.testing import FakeClock
+from socbot.transports.discord.connection import Socket
 from tests.standin import Message, Standin
 from tests.transports.discord.conversation import MakeScene, Scene
 
@@ -314,6 +316,21 @@ async def test_an_event_that_the_library_cannot_read_costs_that_event_alone(make
         assert await answered_once(scene, await scene.owner.says("!repeat afterwards", in_=scene.place))
         assert len(scene.standin.gateway.closes) == 0
         assert {record.command for record in await recorded(scene)} == {"discord:gateway"}
+
+
+@pytest.mark.promise("P55")
+async def test_of_lost_connections_nothing_stays_whatever_was_begun_on_them(make_scene: MakeScene) -> None:
+    """Commands under way, and connections of REST that live on, know what was about when they were begun."""
+    async with telling(make_scene) as (scene, _):
+        for number in range(1, 5):
+            await scene.owner.says("!slowly 60", in_=scene.place)
+            for each in [await scene.owner.says(f"!repeat {text}", in_=scene.place) for text in "abcd"]:
+                assert await answered_once(scene, each)
+            scene.standin.gateway.drop()
+            await scene.standin.gateway.resumed(number)
+        assert await answered_once(scene, await scene.owner.says("!repeat at last", in_=scene.place))
+        gc.collect()
+        assert sum(isinstance(each, Socket) for each in gc.get_objects()) == 1
 
 
 # -- answers ----------------------------------------------------------------------------------------------
