@@ -5,6 +5,8 @@ every time that an answer says to wait. It stands in the connector (``gate.conne
 a client asks for. An ``aiohttp.TraceConfig`` could stand there too, but then the gate costs more than twice as much.
 """
 
+import asyncio
+import contextvars
 import json
 import logging
 import math
@@ -17,6 +19,7 @@ from typing import Any, TypeAlias
 
 import aiohttp
 import anyio
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from discord.http import Route as _Library
@@ -365,6 +368,16 @@ class GatedConnector(aiohttp.TCPConnector):
             raise
         connection.add_callback(passage.disconnected)
         return connection
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 -- aiohttp's name for it
+    ) -> ResponseHandler:
+        # Kept for others, it would keep whatever is known of the command that needs it first, if it were made there.
+        making = super()._create_connection(req, traces, timeout)
+        return await asyncio.create_task(making, context=contextvars.Context())
 
 
 class _Answer(aiohttp.ClientResponse):
