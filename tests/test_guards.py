@@ -219,6 +219,12 @@ MUTATIONS = (
         "socbot/systems/audit.py", "if record.previous != last.hash:", "if False:",
         "tests/systems/test_audit.py::test_a_record_that_was_replaced_with_its_hash_is_named",
     ),
+    Mutation(
+        "P55", "a connection that was lost is known to what was begun on it",
+        "socbot/transports/discord/connection.py", "half_made.clear()", "pass",
+        "tests/transports/discord/test_connection.py"
+        "::test_of_lost_connections_nothing_stays_whatever_was_begun_on_them",
+    ),
 )  # fmt: skip
 
 
