@@ -23,7 +23,6 @@ from socbot.watchdog import Stall, Systemd, Watchdog
 pytestmark = pytest.mark.alone
 
 ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])
-BOTH = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 
 
 class Seen(list[tuple[float, Stall]]):
@@ -68,7 +67,6 @@ async def stalled_by(block: Callable[[float], None], seconds: float, seen: Seen)
 
 
 @pytest.mark.promise("P50")
-@BOTH
 async def test_a_short_delay_is_no_stall(seen: Seen) -> None:
     for _ in range(2):
         await stalled_by(sleep, 0.2, seen)
@@ -77,7 +75,6 @@ async def test_a_short_delay_is_no_stall(seen: Seen) -> None:
 
 @pytest.mark.promise("P26")
 @pytest.mark.promise("P50")
-@BOTH
 @pytest.mark.parametrize("block", [sleep, compute, swallow])
 async def test_a_stall_is_told_once_within_half_a_second_with_the_line_that_holds_the_loop(
     seen: Seen, block: Callable[[float], None]
@@ -91,7 +88,6 @@ async def test_a_stall_is_told_once_within_half_a_second_with_the_line_that_hold
 
 @pytest.mark.slow
 @pytest.mark.promise("P50")
-@BOTH
 async def test_a_long_stall_is_told_once_and_as_soon(seen: Seen) -> None:
     began = await stalled_by(sleep, 5.0, seen)
     ((told_at, _),) = seen
@@ -117,7 +113,6 @@ async def test_a_call_that_holds_the_interpreter_is_told_as_soon_as_it_lets_go(s
     assert all("in backtrack" in stall.where for _, stall in seen)
 
 
-@BOTH
 async def test_each_stall_is_told_and_the_loop_knows_how_late_it_was(seen: Seen) -> None:
     async with Watchdog(seen) as watchdog:
         for _ in range(2):
@@ -134,7 +129,6 @@ async def test_each_stall_is_told_and_the_loop_knows_how_late_it_was(seen: Seen)
 
 
 @pytest.mark.promise("P52")
-@BOTH
 async def test_how_long_the_loop_has_stood_is_known_on_the_watchdogs_thread(seen: Seen) -> None:
     during: list[float] = []
 
@@ -241,7 +235,6 @@ def received(manager: socket.socket) -> list[str]:
 
 
 @pytest.mark.promise("P50")
-@BOTH
 async def test_the_service_manager_hears_of_the_bot_only_while_the_loop_turns(manager: socket.socket) -> None:
     systemd = Systemd.from_environment({"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "200000"})
     async with Watchdog(systemd=systemd) as watchdog:

@@ -15,8 +15,6 @@ from socbot.testing import FakeClock, owner_said, said
 from tests.conftest import MakeBot
 from tests.postgresql import Server
 
-pytestmark = pytest.mark.alone
-
 MALLORY, TRUDY = ("local", "900"), ("local", "901")
 
 
@@ -47,6 +45,7 @@ def list_by_hand(connection: "psycopg.Connection[tuple[object, ...]]", subject: 
     )
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P23")
 async def test_what_one_process_changes_is_in_force_in_the_other_within_two_seconds(
     url: str, make_bot: MakeBot

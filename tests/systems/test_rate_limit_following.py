@@ -16,8 +16,6 @@ from socbot.testing import FakeClock, owner_said, said
 from tests.conftest import MakeBot
 from tests.postgresql import Server
 
-pytestmark = pytest.mark.alone
-
 MALLORY = ("local", "900")
 CONFIG = RateLimitConfig(ladder=(LadderStep("timeout", 300.0),))
 
@@ -47,6 +45,7 @@ def held(limiter: RateLimiter) -> float:
     return 0.0 if refusal is None else refusal.retry_after
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P32")
 async def test_whom_one_process_times_out_is_refused_by_the_other_within_two_seconds(
     url: str, make_bot: MakeBot
