@@ -92,6 +92,7 @@ def anyio_backend() -> str:
 
 
 @pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.promise("P02")
 @pytest.mark.promise("P07")
 @pytest.mark.promise("P28")
@@ -104,7 +105,7 @@ def anyio_backend() -> str:
     "kind",
     [
         pytest.param("sqlite", marks=pytest.mark.promise("P48")),
-        pytest.param("postgresql", marks=[pytest.mark.slow, pytest.mark.promise("P47")]),
+        pytest.param("postgresql", marks=pytest.mark.promise("P47")),
     ],
 )
 async def test_a_day_in_the_life(kind: str, tmp_path: Path) -> None:
