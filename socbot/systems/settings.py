@@ -140,9 +140,10 @@ class Settings:
 
         :raises StoreError: if the store cannot be read
         """
+        known = self._overrides
+        rows = await self._database.read(_read)  # nobody who changes something waits for it
         async with self._changing:
-            rows = await self._database.read(_read)
-            if rows == self._rows:
+            if rows == self._rows or known is not self._overrides:  # changed here meanwhile: the next look sees all
                 return
             overrides, problems = self._usable(rows)
             self._rows = rows

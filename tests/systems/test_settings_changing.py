@@ -111,6 +111,18 @@ async def test_ones_own_changes_are_put_in_force_once(storage: StorageConfig, ma
         assert put_in_force == []
 
 
+async def test_a_look_at_any_moment_of_a_change_does_not_undo_it(storage: StorageConfig, make_bot: MakeBot) -> None:
+    async with make_bot(storage=storage) as bot:
+        for turns in range(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(bot.settings.catch_up)
+                for _ in range(turns):
+                    await anyio.lowlevel.checkpoint()
+                tasks.start_soon(bot.settings.set, "rate_limit.burst", str(20 + turns), "ann")
+                tasks.start_soon(bot.settings.catch_up)
+            assert bot.config.rate_limit.burst == 20 + turns
+
+
 async def test_what_a_process_cannot_use_is_told_and_changes_nothing(storage: StorageConfig, make_bot: MakeBot) -> None:
     from tests.test_reload import slow
 
